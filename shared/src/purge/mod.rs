@@ -1,0 +1,20 @@
+//! The purge ledger: what has been purged, and what that means for a stored entry.
+//!
+//! A purge deletes nothing. It is a [`Record`] in a [`Ledger`]; every stored entry carries the
+//! [`Fence`] it was filled under, and [`Ledger::verdict`] judges the entry when it is read. So a
+//! fill that began before a purge can store its answer after it and still not be believed.
+//!
+//! The rules are numbered R1 to R12 where they are implemented; `ledger/tests.rs` proves them on
+//! random schedules of fills, purges, lag and crashes, and proves that breaking one is noticed.
+
+mod epoch;
+mod ledger;
+mod marks;
+mod replica;
+mod scope;
+pub mod wire;
+
+pub use epoch::{Epoch, EpochError, Fence, Incarnation, Sequence};
+pub use ledger::{ApplyError, Ledger, LedgerLimits, Record, Update, Verdict};
+pub use replica::{Lag, Replica};
+pub use scope::{EntryScopes, Fingerprint, Pattern, Purge, PurgeMode, Scope, ScopeError};
