@@ -113,3 +113,13 @@ impl<'a> Reader<'a> {
         }
     }
 }
+
+/// Bytes as hexadecimal digits, to hold them against a golden vector.
+#[cfg(test)]
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}

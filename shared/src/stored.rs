@@ -191,6 +191,7 @@ fn read_epoch(reader: &mut Reader<'_>) -> Result<Epoch, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bytes::hex;
 
     fn sample() -> Envelope {
         let at = TimestampMillis::from_unix_millis;
@@ -211,10 +212,6 @@ mod tests {
             stale_until: at(121_000),
             load_duration: Milliseconds::new(12),
         }
-    }
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub enum Update {
         records: Vec<Record>,
     },
     /// The whole ledger: the replica knew another history, or was too far behind.
-    Snapshot(Ledger),
+    Snapshot(Box<Ledger>),
 }
 
 /// An update that does not fit the ledger it was given to.
@@ -208,7 +208,7 @@ impl Ledger {
         match update {
             Update::Snapshot(ledger) => {
                 let limits = self.limits;
-                *self = ledger;
+                *self = *ledger;
                 self.limits = limits;
                 Ok(())
             }
