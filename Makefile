@@ -1,0 +1,68 @@
+# What one types. Each target sets up what it needs (scripts/setup.sh) and says what it does.
+
+SHELL := /bin/bash
+ENV := . scripts/env.sh &&
+STAGE := $(ENV) bash scripts/stage.sh
+CARGO_NATIVE := --workspace --exclude e2e --locked
+BACKEND := target/release/examples/shop
+TERRACE := target/release/terrace
+
+.PHONY: help setup setup-test start replay test test-native test-wasm test-edge test-e2e deploy-check lint bench
+
+help:
+	@echo 'make start         the demo: browser, edge, service, memory, Redis and database, until Ctrl-C'
+	@echo 'make test          every test'
+	@echo 'make replay        requests against the demo: TRACE=file.trace.xz, or a Zipf stream without one'
+	@echo 'make bench         benchmarks, written to bench/results.md'
+	@echo 'make lint          format, clippy and documentation, as in CI'
+	@echo 'make deploy-check  what wrangler would deploy, without deploying it'
+
+setup:
+	@bash scripts/setup.sh base
+
+setup-test:
+	@bash scripts/setup.sh test
+
+demo: setup
+	@$(ENV) bash scripts/build-edge.sh
+	@$(ENV) cargo build --quiet --release --locked -p terrace-origin --all-features --example shop
+	@$(ENV) cargo build --quiet --release --locked -p terrace-cli
+
+start: demo
+	@$(TERRACE) check terrace.toml
+	@$(ENV) exec node scripts/start.mjs --backend $(BACKEND)
+
+replay: demo
+	@$(ENV) exec node scripts/start.mjs --backend $(BACKEND) --run $(TERRACE) replay $(if $(TRACE),--trace $(TRACE))
+
+test: setup-test
+	@$(STAGE) 'native tests' make -s test-native
+	@$(STAGE) 'wasm tests' make -s test-wasm
+	@$(STAGE) 'edge build' bash scripts/build-edge.sh
+	@$(STAGE) 'deploy check' make -s deploy-check
+	@$(STAGE) 'end-to-end tests' make -s test-e2e
+
+test-native:
+	@$(ENV) cargo test $(CARGO_NATIVE) --all-features
+
+test-wasm:
+	@$(ENV) with_wasm cargo test --locked --target wasm32-unknown-unknown -p terrace-shared -p terrace-edge --lib
+
+test-e2e:
+	@$(ENV) cargo build --locked -p terrace-origin --all-features --example shop
+	@$(ENV) cargo build --locked -p terrace-cli
+	@$(ENV) cargo test --locked -p e2e
+
+deploy-check: setup
+	@$(ENV) wrangler deploy --dry-run --outdir target/deploy
+
+lint: setup
+	@$(STAGE) 'format' cargo fmt --all --check
+	@$(STAGE) 'clippy' cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+	@$(STAGE) 'clippy on wasm' bash -c '. scripts/env.sh && with_wasm cargo clippy --target wasm32-unknown-unknown -p terrace-shared -p terrace-edge --locked -- -D warnings'
+	@$(STAGE) 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --workspace --exclude e2e --no-deps --all-features --locked
+
+bench: setup-test
+	@$(ENV) cargo bench --locked -p terrace-shared --bench rules
+	@$(ENV) cargo bench --locked -p terrace-origin --all-features --bench hit
+	@$(ENV) node scripts/bench-report.mjs

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Builds the worker into edge/build and its static assets into edge/assets; does nothing when nothing has changed.
+# wrangler.toml names it, so `wrangler deploy` and `wrangler dev` run it too.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/env.sh
+
+inputs=$(find edge/src edge/site edge/build.rs edge/Cargo.toml shared/src shared/Cargo.toml Cargo.toml Cargo.lock terrace.toml \
+  scripts/build-edge.sh scripts/build-site.mjs -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-64)
+if [ "$(cat edge/build/.inputs 2>/dev/null)" = "$inputs" ] && [ -d edge/assets ]; then
+  exit 0
+fi
+[ -x "$WASM_BINDGEN_BIN" ] && [ -x "$WASM_OPT_BIN" ] || {
+  echo 'the tools for the worker are missing: run make setup' >&2
+  exit 1
+}
+node scripts/build-site.mjs
+# The worker is built for size; native crates keep their own release profile.
+export CARGO_PROFILE_RELEASE_OPT_LEVEL=s CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
+with_wasm worker-build --release edge
+node scripts/check-wasm.mjs
+printf '%s' "$inputs" >edge/build/.inputs
