@@ -55,18 +55,20 @@ check_basics() {
   command -v cc >/dev/null || fail "a C compiler is missing" "apt-get install gcc"
 }
 
-# The standard library for wasm: from rustup, or built from Debian's sources where rustup cannot fetch it.
+# The standard library for wasm: from rustup, or built from Debian's sources where rustup cannot fetch it
+# or TERRACE_WASM=debian asks for that.
 wasm_target() {
-  local sysroot
-  sysroot=$(rustc --print sysroot)
-  [ -d "$sysroot/lib/rustlib/wasm32-unknown-unknown" ] && return 0
   [ -e "$WASM_TOOLCHAIN/ready" ] && { link_toolchain; return 0; }
-  command -v rustup >/dev/null || fail "rustup is missing" "the installer at https://rustup.rs"
-  if timeout 60 rustup target add wasm32-unknown-unknown >/dev/null 2>&1; then
-    echo 'setup: wasm target from rustup'
-    return 0
+  if [ "${TERRACE_WASM:-}" != debian ]; then
+    [ -d "$(rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown" ] && return 0
+    command -v rustup >/dev/null || fail 'rustup is missing' 'the installer at https://rustup.rs'
+    if timeout 60 rustup target add wasm32-unknown-unknown >/dev/null 2>&1; then
+      echo 'setup: wasm target from rustup'
+      return 0
+    fi
+    echo 'setup: rustup cannot fetch the wasm target'
   fi
-  echo 'setup: rustup cannot fetch the wasm target; building it from Debian'"'"'s Rust sources'
+  echo "setup: building the wasm target from Debian's Rust sources"
   apt_packages rustc-web cargo-web rust-web-src rust-web-llvm rust-web-clippy lld-22
   step 'standard library for wasm' build_wasm_std ||
     fail 'the standard library for wasm did not build' 'rustup target add wasm32-unknown-unknown, with a network'
@@ -94,11 +96,13 @@ build_wasm_std() {
   cp "$work/target/$target/release/deps/"*.rlib "$work/toolchain/lib/rustlib/$target/lib/"
   # Debian's programs look for their libraries beside their own; these are told to look here.
   local program entry
-  for program in rustc rustdoc clippy-driver; do
+  for program in rustc rustdoc; do
     printf '#!/bin/sh\nexec /usr/bin/%s --sysroot "%s" "$@"\n' "$program" "$WASM_TOOLCHAIN" >"$work/toolchain/bin/$program"
-    chmod +x "$work/toolchain/bin/$program"
   done
-  ln -s /usr/bin/cargo /usr/bin/cargo-clippy "$work/toolchain/bin/"
+  printf '#!/bin/sh\nSYSROOT="%s" exec /usr/bin/clippy-driver "$@"\n' "$WASM_TOOLCHAIN" >"$work/toolchain/bin/clippy-driver"
+  chmod +x "$work/toolchain/bin/rustc" "$work/toolchain/bin/rustdoc" "$work/toolchain/bin/clippy-driver"
+  ln -s /usr/bin/cargo "$work/toolchain/bin/"
+  cp /usr/bin/cargo-clippy "$work/toolchain/bin/" # it takes the clippy-driver that lies beside it
   for entry in /usr/lib/rustlib/*; do
     ln -s "$entry" "$work/toolchain/lib/rustlib/"
   done
