@@ -5,7 +5,10 @@
 //! and what has been purged ([`purge`]). `edge` and `origin` are the shells around it.
 
 mod bytes;
+pub mod http;
 pub mod key;
+pub mod outcome;
+pub mod policy;
 pub mod purge;
 pub mod stored;
 pub mod time;

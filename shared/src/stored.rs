@@ -192,6 +192,8 @@ fn read_epoch(reader: &mut Reader<'_>) -> Result<Epoch, DecodeError> {
 mod tests {
     use super::*;
     use crate::bytes::hex;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn sample() -> Envelope {
         let at = TimestampMillis::from_unix_millis;

@@ -211,6 +211,8 @@ impl ByteCount {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn lengths_and_moments_saturate_at_both_ends() {

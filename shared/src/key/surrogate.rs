@@ -160,6 +160,8 @@ impl<'a> IntoIterator for &'a SurrogateKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn both_ways_of_separating_are_read_and_repeats_are_dropped() {

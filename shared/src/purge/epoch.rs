@@ -146,6 +146,8 @@ impl Fence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn epoch_text_is_pinned_and_read_back() {

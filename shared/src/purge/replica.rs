@@ -44,7 +44,7 @@ impl Replica {
     pub fn update(&mut self, update: Update, asked_at: TimestampMillis) -> Result<(), ApplyError> {
         match (&mut self.ledger, update) {
             (Some(ledger), update) => ledger.update(update)?,
-            (empty @ None, Update::Snapshot(ledger)) => *empty = Some(*ledger),
+            (empty @ None, Update::Snapshot(ledger)) => *empty = Some(ledger),
             // A delta needs something to follow on from.
             (None, Update::Delta { head, .. }) => {
                 return Err(ApplyError::Gap {
@@ -129,6 +129,8 @@ impl Replica {
 mod tests {
     use super::*;
     use crate::purge::{Incarnation, LedgerLimits};
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const fn at(milliseconds: u64) -> TimestampMillis {
         TimestampMillis::from_unix_millis(milliseconds)
@@ -149,10 +151,7 @@ mod tests {
             records: Vec::new(),
         };
         assert!(replica.update(delta, at(1)).is_err());
-        assert_eq!(
-            replica.update(Update::Snapshot(Box::new(ledger)), at(2)),
-            Ok(())
-        );
+        assert_eq!(replica.update(Update::Snapshot(ledger), at(2)), Ok(()));
         assert_eq!(replica.verdict(&fence, &scopes), Verdict::Untouched);
     }
 

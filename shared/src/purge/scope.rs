@@ -471,6 +471,8 @@ fn checked(name: &str) -> Result<&str, ScopeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn globs_match_whole_names() {

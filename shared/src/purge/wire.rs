@@ -222,6 +222,8 @@ pub enum PurgeState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const NOW: TimestampMillis = TimestampMillis::from_unix_millis(1_000);
 

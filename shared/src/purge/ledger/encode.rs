@@ -72,7 +72,7 @@ impl Update {
             expect(&mut reader, SNAPSHOT)?;
             let ledger = read_ledger(&mut reader, limits)?;
             reader.finish()?;
-            return Ok(Self::Snapshot(Box::new(ledger)));
+            return Ok(Self::Snapshot(ledger));
         }
         expect(&mut reader, DELTA)?;
         let incarnation = Incarnation::from_random(reader.u64()?);

@@ -137,37 +137,57 @@ struct World {
     served: usize,
 }
 
-fn name(key: usize) -> String {
-    format!("n:{}:{key}", key % 2)
+/// Keys 0 and 1 are data entries, 2 and 3 stored responses; the even and the odd ones share a prefix and a surrogate key.
+fn is_response(key: usize) -> bool {
+    key >= 2
+}
+
+fn entry_scopes<'a>(key: usize, groups: impl IntoIterator<Item = &'a SurrogateKey>) -> EntryScopes {
+    let half = key % 2;
+    if is_response(key) {
+        EntryScopes::of_url("shop.example", &format!("/n/{half}/{key}"), groups)
+    } else {
+        EntryScopes::of_key("n", &format!("n:{half}:{key}"), groups)
+    }
 }
 
 fn scopes(key: usize) -> EntryScopes {
     let group = SurrogateKey::parse(&format!("group:{}", key % 2)).unwrap();
-    EntryScopes::of_key("n", &name(key), [&group])
+    entry_scopes(key, [&group])
 }
 
 /// What is known of a key before its value has come: all but its surrogate keys.
 fn known_scopes(key: usize) -> EntryScopes {
-    EntryScopes::of_key("n", &name(key), [])
+    entry_scopes(key, [])
 }
 
 /// A scope that names the key, and which keys it names.
 fn scope_of(key: usize, kind: u8) -> (Scope, Vec<usize>) {
-    let siblings = || (0..KEYS).filter(|other| other % 2 == key % 2).collect();
-    match kind {
-        0 => (Scope::exact(&name(key)).unwrap(), vec![key]),
-        1 => {
-            let group = format!("group:{}", key % 2);
-            (Scope::surrogate_key(&group).unwrap(), siblings())
-        }
-        2 => (
-            Scope::prefix(&format!("n:{}:", key % 2)).unwrap(),
-            siblings(),
+    let half = key % 2;
+    let like =
+        |same: fn(usize, usize) -> bool| (0..KEYS).filter(|other| same(*other, key)).collect();
+    let (text, keys): (String, Vec<usize>) = match (kind, is_response(key)) {
+        (0, false) => (format!("exact:n:{half}:{key}"), vec![key]),
+        (0, true) => (format!("exact:shop.example/n/{half}/{key}"), vec![key]),
+        (1, _) => (
+            format!("surrogate-key:group:{half}"),
+            like(|a, b| a % 2 == b % 2),
         ),
-        3 => (Scope::pattern(&format!("*:{key}")).unwrap(), vec![key]),
-        4 => (Scope::namespace("n").unwrap(), (0..KEYS).collect()),
-        _ => (Scope::All, (0..KEYS).collect()),
-    }
+        (2, false) => (format!("prefix:n:{half}:"), vec![key]),
+        (2, true) => (format!("prefix:/n/{half}/"), vec![key]),
+        (3, false) => (format!("pattern:n:*:{key}"), vec![key]),
+        (3, true) => (format!("pattern:/n/*/{key}"), vec![key]),
+        (4, false) => (
+            "namespace:n".to_owned(),
+            like(|a, b| is_response(a) == is_response(b)),
+        ),
+        (4, true) => (
+            "host:shop.example".to_owned(),
+            like(|a, b| is_response(a) == is_response(b)),
+        ),
+        _ => ("all".to_owned(), (0..KEYS).collect()),
+    };
+    (text.parse().unwrap(), keys)
 }
 
 impl World {
@@ -286,7 +306,7 @@ impl World {
     }
 
     fn snapshot(&mut self, process: usize) {
-        let bytes = Update::Snapshot(Box::new(self.authority.clone())).encode();
+        let bytes = Update::Snapshot(self.authority.clone()).encode();
         let update = Update::decode(&bytes, self.authority.limits).unwrap();
         let replica = &mut self.processes[process].replica;
         replica.update(update, self.now).unwrap();

@@ -1,0 +1,142 @@
+//! What of a request matters to the cache, parsed once.
+
+use ::http::header::{
+    AUTHORIZATION, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE, RANGE,
+};
+use ::http::{HeaderMap, HeaderValue, Method, Uri};
+
+use super::cache_control::RequestDirectives;
+use super::fields::{lines, only_line};
+use super::range::{IfRange, RangeSpec};
+use super::{Rules, TagCondition, VaryRule, date};
+use crate::time::Timestamp;
+
+/// What of a request matters to the cache.
+#[derive(Clone, Debug)]
+pub struct RequestFacts {
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) directives: RequestDirectives,
+    pub(super) if_match: Option<TagCondition>,
+    pub(super) if_none_match: Option<TagCondition>,
+    pub(super) if_modified_since: Option<Timestamp>,
+    pub(super) if_unmodified_since: Option<Timestamp>,
+    /// A precondition that only the origin may evaluate, in whatever form (RFC 9111 §4.3.2).
+    pub(super) for_the_origin: bool,
+    pub(super) range: Option<RangeSpec>,
+    pub(super) if_range: Option<IfRange>,
+    pub(super) authorization: bool,
+    /// The fields that stored responses may have been selected by.
+    pub(super) selecting: HeaderMap,
+}
+
+impl RequestFacts {
+    /// Parses what the decisions need; whatever is malformed is taken so that the origin is asked.
+    pub fn parse(
+        method: &Method,
+        uri: &Uri,
+        fields: &HeaderMap,
+        now: Timestamp,
+        rules: &Rules,
+    ) -> Self {
+        let condition = |name: &HeaderName| {
+            fields
+                .contains_key(name)
+                .then(|| TagCondition::parse(lines(fields, name)))
+                .flatten()
+        };
+        let moment =
+            |name: &HeaderName| only_line(fields, name).and_then(|text| date::parse(text, now));
+        let is_get = method == Method::GET;
+        Self {
+            method: method.clone(),
+            uri: uri.clone(),
+            directives: RequestDirectives::parse(fields, rules),
+            if_match: condition(&IF_MATCH),
+            if_none_match: condition(&IF_NONE_MATCH),
+            // Ignored beside `If-None-Match`, even a malformed one (RFC 9110 §13.1.3).
+            if_modified_since: moment(&IF_MODIFIED_SINCE)
+                .filter(|_| !fields.contains_key(IF_NONE_MATCH)),
+            if_unmodified_since: moment(&IF_UNMODIFIED_SINCE)
+                .filter(|_| !fields.contains_key(IF_MATCH)),
+            for_the_origin: fields.contains_key(IF_MATCH)
+                || fields.contains_key(IF_UNMODIFIED_SINCE),
+            // Defined for GET alone (RFC 9110 §14.2).
+            range: only_line(fields, &RANGE)
+                .filter(|_| is_get)
+                .and_then(RangeSpec::parse),
+            if_range: fields
+                .contains_key(IF_RANGE)
+                .then(|| IfRange::parse(only_line(fields, &IF_RANGE), now)),
+            authorization: fields.contains_key(AUTHORIZATION),
+            selecting: selecting(fields, &rules.vary),
+        }
+    }
+
+    /// Takes this value of a selecting field instead of the client's, after normalising it.
+    ///
+    /// `None` stands for an absent field.
+    #[must_use]
+    pub fn with_selecting(mut self, name: HeaderName, value: Option<HeaderValue>) -> Self {
+        match value {
+            Some(value) => {
+                self.selecting.insert(name, value);
+            }
+            None => {
+                self.selecting.remove(name);
+            }
+        }
+        self
+    }
+
+    /// Its method.
+    pub const fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Its target.
+    pub const fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// Whether it carries conditions or a range of the client's own, so that the answer may not be the whole.
+    pub const fn is_conditional_or_partial(&self) -> bool {
+        self.for_the_origin
+            || self.if_none_match.is_some()
+            || self.if_modified_since.is_some()
+            || self.range.is_some()
+    }
+
+    /// The same client asking for the whole with GET: what a fill in the background asks.
+    #[must_use]
+    pub fn for_fill(&self) -> Self {
+        Self {
+            method: Method::GET,
+            directives: RequestDirectives::default(),
+            if_match: None,
+            if_none_match: None,
+            if_modified_since: None,
+            if_unmodified_since: None,
+            for_the_origin: false,
+            range: None,
+            if_range: None,
+            ..self.clone()
+        }
+    }
+}
+
+fn selecting(fields: &HeaderMap, rule: &VaryRule) -> HeaderMap {
+    match rule {
+        VaryRule::Any => fields.clone(),
+        VaryRule::Only(names) => {
+            let mut out = HeaderMap::new();
+            for name in names {
+                for value in fields.get_all(name) {
+                    out.append(name, value.clone());
+                }
+            }
+            out
+        }
+    }
+}
