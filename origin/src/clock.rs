@@ -1,0 +1,143 @@
+//! The only place that reads a clock.
+
+use std::sync::OnceLock;
+#[cfg(any(test, feature = "test-util"))]
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use terrace_shared::time::{Milliseconds, TimestampMillis};
+
+/// What the cache takes the time from: the system's clocks, or one moved by hand.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Clock(Source);
+
+#[derive(Clone, Debug, Default)]
+enum Source {
+    #[default]
+    System,
+    #[cfg(any(test, feature = "test-util"))]
+    Manual(Arc<AtomicU64>),
+}
+
+impl Clock {
+    /// Wall time, which stored entries are written with because other processes read them too.
+    pub(crate) fn now(&self) -> TimestampMillis {
+        match &self.0 {
+            Source::System => system_now(),
+            #[cfg(any(test, feature = "test-util"))]
+            Source::Manual(millis) => {
+                TimestampMillis::from_unix_millis(millis.load(Ordering::Acquire))
+            }
+        }
+    }
+
+    /// Both clocks at once, for whatever must not be fooled when one of them jumps or stands still.
+    pub(crate) fn moment(&self) -> Moment {
+        match &self.0 {
+            Source::System => Moment {
+                wall: system_now(),
+                steady: steady_now(),
+            },
+            #[cfg(any(test, feature = "test-util"))]
+            Source::Manual(_) => Moment {
+                wall: self.now(),
+                steady: self.now(),
+            },
+        }
+    }
+}
+
+/// One moment on the wall clock and on the steady clock.
+///
+/// The wall clock jumps when it is set; the steady one stands still while the machine sleeps. An age
+/// is the larger of both differences, so a view is never taken for younger than it is (R7).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Moment {
+    pub(crate) wall: TimestampMillis,
+    pub(crate) steady: TimestampMillis,
+}
+
+impl Moment {
+    /// How long ago `earlier` was at most.
+    pub(crate) fn saturating_since(self, earlier: Self) -> Milliseconds {
+        let wall = self.wall.saturating_since(earlier.wall);
+        let steady = self.steady.saturating_since(earlier.steady);
+        wall.max(steady)
+    }
+}
+
+fn system_now() -> TimestampMillis {
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    TimestampMillis::from_unix_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn steady_now() -> TimestampMillis {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let since_start = START.get_or_init(Instant::now).elapsed();
+    TimestampMillis::from_unix_millis(u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A clock that stands still until it is moved, for tests of services that embed the cache.
+#[cfg(any(test, feature = "test-util"))]
+#[derive(Clone, Debug)]
+pub struct ManualClock(Arc<AtomicU64>);
+
+#[cfg(any(test, feature = "test-util"))]
+impl ManualClock {
+    /// A clock that shows `now`.
+    pub fn at(now: TimestampMillis) -> Self {
+        Self(Arc::new(AtomicU64::new(now.as_unix_millis())))
+    }
+
+    /// Moves it on by `length`.
+    pub fn advance(&self, length: impl Into<Milliseconds>) {
+        self.0.fetch_add(length.into().as_u64(), Ordering::AcqRel);
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        Clock(Source::Manual(self.0.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use terrace_shared::time::DeltaSeconds;
+
+    use super::*;
+
+    #[test]
+    fn an_age_is_the_larger_of_what_both_clocks_say() {
+        let at = TimestampMillis::from_unix_millis;
+        let earlier = Moment {
+            wall: at(10_000),
+            steady: at(1_000),
+        };
+        let slept = Moment {
+            wall: at(90_000),
+            steady: at(1_001),
+        };
+        let set_back = Moment {
+            wall: at(1_000),
+            steady: at(9_000),
+        };
+        assert_eq!(slept.saturating_since(earlier), Milliseconds::new(80_000));
+        assert_eq!(set_back.saturating_since(earlier), Milliseconds::new(8_000));
+    }
+
+    #[test]
+    fn a_manual_clock_moves_only_by_hand() {
+        let manual = ManualClock::at(TimestampMillis::from_unix_millis(5));
+        let clock = manual.clock();
+        assert_eq!(clock.now(), TimestampMillis::from_unix_millis(5));
+        manual.advance(DeltaSeconds::seconds(2));
+        assert_eq!(
+            clock.moment().steady,
+            TimestampMillis::from_unix_millis(2_005)
+        );
+    }
+}

@@ -1,0 +1,175 @@
+//! This process's replica of the purge ledger, made for one comparison on a warm hit.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+use terrace_shared::purge::{
+    EntryScopes, Epoch, Fence, Incarnation, Lag, Ledger, LedgerLimits, Replica, Verdict,
+};
+use terrace_shared::time::{Milliseconds, Timestamp, TimestampMillis};
+
+use crate::clock::{Clock, Moment};
+use crate::entry::Entry;
+
+/// What this process knows of the ledger.
+///
+/// Every change of the replica moves `generation` on. An entry remembers the generation in which it was
+/// judged untouched; as long as the two are equal, the verdict stands and no lock is taken (R2).
+#[derive(Debug)]
+pub(crate) struct View {
+    authority: Authority,
+    replica: RwLock<Replica>,
+    generation: AtomicU64,
+    /// When the replica was last known to be the authority's equal; zero on the wall clock while it never was.
+    confirmed_wall: AtomicU64,
+    confirmed_steady: AtomicU64,
+}
+
+/// Who gives purges their places.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Authority {
+    /// This process: its view is never behind.
+    Here,
+    /// Somebody else: the view is as old as its last confirmation (R7).
+    Elsewhere,
+}
+
+/// What a fill, or a flight, begins with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Began {
+    /// Where the replica stood; none while there is no view (R1).
+    pub(crate) epoch: Option<Epoch>,
+    /// The view's generation then.
+    pub(crate) generation: u64,
+    /// When.
+    pub(crate) at: Moment,
+}
+
+impl Began {
+    /// The fence of an entry filled since; none while there is no view, and then nothing may be stored.
+    pub(crate) fn fence(&self) -> Option<Fence> {
+        self.epoch.map(Fence::at)
+    }
+}
+
+impl View {
+    /// The view of a process that is the authority itself.
+    pub(crate) fn authority(incarnation: Incarnation, limits: LedgerLimits, now: Moment) -> Self {
+        let ledger = Ledger::new(incarnation, limits);
+        Self {
+            authority: Authority::Here,
+            replica: RwLock::new(Replica::of(ledger, now.wall)),
+            ..Self::empty()
+        }
+    }
+
+    /// A view that knows nothing yet.
+    pub(crate) fn empty() -> Self {
+        Self {
+            authority: Authority::Elsewhere,
+            replica: RwLock::new(Replica::default()),
+            generation: AtomicU64::new(0),
+            confirmed_wall: AtomicU64::new(0),
+            confirmed_steady: AtomicU64::new(0),
+        }
+    }
+
+    /// What a fill that begins now begins with. Call it BEFORE the source is asked (R1).
+    pub(crate) fn begin(&self, clock: &Clock) -> Began {
+        let replica = self.replica.read();
+        Began {
+            epoch: replica.epoch(),
+            generation: self.generation(),
+            at: clock.moment(),
+        }
+    }
+
+    /// Where the replica stands.
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
+        self.replica.read().epoch()
+    }
+
+    /// Moves on with every change of the replica.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Judges a stored entry; one comparison if nothing was purged since the last time.
+    pub(crate) fn judge(&self, entry: &Entry) -> Verdict {
+        if entry.judged_in() == self.generation() {
+            return Verdict::Untouched;
+        }
+        let replica = self.replica.read();
+        let verdict = replica.verdict(&entry.fence(), entry.scopes());
+        if let (Verdict::Untouched, Some(epoch)) = (verdict, replica.epoch()) {
+            // Under the lock the generation stands still, so the two belong together.
+            entry.lift(epoch, self.generation());
+        }
+        verdict
+    }
+
+    /// Judges what is not, or not yet, an entry.
+    pub(crate) fn verdict(&self, fence: &Fence, scopes: &EntryScopes) -> Verdict {
+        self.replica.read().verdict(fence, scopes)
+    }
+
+    /// How far behind the authority the view may be, against `bound` (R7).
+    pub(crate) fn lag(&self, clock: &Clock, bound: Milliseconds) -> Lag {
+        if self.authority == Authority::Here {
+            return Lag::Within;
+        }
+        match self.age(clock) {
+            None => Lag::Unknown,
+            Some(age) if age > bound => Lag::Beyond(age),
+            Some(_) => Lag::Within,
+        }
+    }
+
+    /// How old the view is; none while there is none.
+    pub(crate) fn age(&self, clock: &Clock) -> Option<Milliseconds> {
+        if self.authority == Authority::Here {
+            return Some(Milliseconds::default());
+        }
+        // Torn between two confirmations, the older half decides: the view seems older, never younger.
+        let confirmed = Moment {
+            wall: TimestampMillis::from_unix_millis(self.confirmed_wall.load(Ordering::Acquire)),
+            steady: TimestampMillis::from_unix_millis(
+                self.confirmed_steady.load(Ordering::Acquire),
+            ),
+        };
+        if confirmed.wall == TimestampMillis::default() {
+            return None;
+        }
+        Some(clock.moment().saturating_since(confirmed))
+    }
+
+    /// Notes that the replica stood where the authority stood at `asked_at`.
+    pub(crate) fn confirm(&self, asked_at: Moment) {
+        let wall = asked_at.wall.as_unix_millis();
+        self.confirmed_steady
+            .fetch_max(asked_at.steady.as_unix_millis(), Ordering::AcqRel);
+        // Not the larger one: after the clock was set back, the newest confirmation is the smaller.
+        self.confirmed_wall.store(wall, Ordering::Release);
+    }
+
+    /// Changes the replica; every entry is judged anew afterwards.
+    pub(crate) fn change<R>(&self, change: impl FnOnce(&mut Replica) -> R) -> R {
+        let mut replica = self.replica.write();
+        let result = change(&mut replica);
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        result
+    }
+
+    /// Forgets purges that lie beyond the horizon at `now` (R11).
+    pub(crate) fn compact(&self, now: Timestamp) {
+        let mut replica = self.replica.write();
+        let Some(ledger) = replica.ledger_mut() else {
+            return;
+        };
+        let floor = ledger.floor();
+        ledger.compact(now);
+        if ledger.floor() != floor {
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
