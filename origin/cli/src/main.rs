@@ -1,0 +1,82 @@
+//! The `terrace` command. One file a command; this one only reads the command line and reports.
+
+mod check;
+mod http_client;
+mod purge;
+mod replay;
+mod token;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// One cache from the CDN edge to the database row.
+#[derive(Parser)]
+#[command(name = "terrace", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check a policy file and say all that is wrong with it.
+    Check(check::Check),
+    /// Purge at the edge, and print the receipt.
+    Purge(purge::Purge),
+    /// Make a purge token, and what the edge must know of it.
+    Token(token::Token),
+    /// Send the requests of a trace to an edge, and print hit ratios and latencies.
+    Replay(replay::Replay),
+}
+
+/// What went wrong, and what to do about it.
+#[derive(Debug)]
+struct Failure {
+    error: Box<dyn Error + Send + Sync>,
+    hint: Option<String>,
+}
+
+impl Failure {
+    fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            error: error.into(),
+            hint: None,
+        }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match arguments.command {
+        Command::Check(check) => check.run(),
+        Command::Purge(purge) => purge.run().await,
+        Command::Token(token) => {
+            token.run();
+            Ok(())
+        }
+        Command::Replay(replay) => replay.run().await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {}", failure.error);
+            let mut cause = failure.error.source();
+            while let Some(error) = cause {
+                eprintln!("caused by: {error}");
+                cause = error.source();
+            }
+            if let Some(hint) = failure.hint {
+                eprintln!("hint: {hint}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
