@@ -1,0 +1,348 @@
+//! This isolate's view of the ledger: what it knows, how old that is, and when to ask again.
+//!
+//! Plain data, no I/O: [`super::client`] asks, this decides. Simulated time in the tests.
+
+use terrace_shared::purge::{
+    EntryScopes, Epoch, Fence, Lag, Purge, Record, Replica, Update, Verdict,
+};
+use terrace_shared::time::{Milliseconds, TimestampMillis};
+
+/// A replica of the ledger, and the questions that are under way for it.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    replica: Replica,
+    /// When the newest question was asked that is not answered yet; it may have been cancelled since.
+    asking_since: Option<TimestampMillis>,
+}
+
+/// What a request must do about the view before it uses it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use]
+pub(crate) enum Refresh {
+    /// Nothing: it is young, or another request is asking already.
+    NotNeeded,
+    /// Use it, and ask behind the answer.
+    Behind,
+    /// Look again in a moment: it is older than the route's bound, and another request has just asked.
+    Soon,
+    /// Ask first, itself: it is older than the route's bound.
+    First,
+}
+
+/// A question that is asked of the authority.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Question {
+    /// Where the view stood; none asks for the whole ledger.
+    pub(crate) since: Option<Epoch>,
+    /// When it was asked: the view is as old as that once it is answered.
+    pub(crate) asked_at: TimestampMillis,
+}
+
+/// What became of an answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use]
+pub(crate) enum Absorbed {
+    /// The view is up to it, or further.
+    Taken,
+    /// It does not follow on: ask for the whole ledger.
+    AskForAll,
+}
+
+impl View {
+    /// A question whose answer has not come after this long is taken for cancelled.
+    pub(crate) const PATIENCE: Milliseconds = Milliseconds::new(2_000);
+
+    /// How long requests beyond the bound look for the answer to another one's question, instead of
+    /// asking all at once. None awaits it: one that was cancelled costs them this much and no more.
+    const COURTESY: Milliseconds = Milliseconds::new(200);
+
+    /// What to do at `now` when the view should be younger than `refresh_after`, and must be within `bound`.
+    pub(crate) fn plan(
+        &self,
+        now: TimestampMillis,
+        refresh_after: Milliseconds,
+        bound: Milliseconds,
+    ) -> Refresh {
+        let asked_within = |length| {
+            self.asking_since
+                .is_some_and(|since| now.saturating_since(since) < length)
+        };
+        match self.replica.lag(now, bound) {
+            Lag::Beyond(_) | Lag::Unknown if asked_within(Self::COURTESY) => Refresh::Soon,
+            Lag::Beyond(_) | Lag::Unknown => Refresh::First,
+            Lag::Within if self.replica.lag(now, refresh_after) == Lag::Within => {
+                Refresh::NotNeeded
+            }
+            Lag::Within if asked_within(Self::PATIENCE) => Refresh::NotNeeded,
+            Lag::Within => Refresh::Behind,
+        }
+    }
+
+    /// The question to ask at `now`; notes that it is under way.
+    pub(crate) fn ask(&mut self, now: TimestampMillis) -> Question {
+        self.asking_since = Some(now);
+        Question {
+            since: self.replica.epoch(),
+            asked_at: now,
+        }
+    }
+
+    /// Notes that `question` got no answer.
+    pub(crate) fn give_up(&mut self, question: Question) {
+        if self.asking_since == Some(question.asked_at) {
+            self.asking_since = None;
+        }
+    }
+
+    /// Takes over the answer to `question`, however late it comes.
+    ///
+    /// Questions of several requests overlap, and a purge handled here may have gone ahead of them:
+    /// an answer that knows less than the view is no loss of history, unless it knows less than the
+    /// view did when it was asked.
+    pub(crate) fn absorb(&mut self, question: Question, update: Update) -> Absorbed {
+        self.give_up(question);
+        let (incarnation, head) = match &update {
+            Update::Delta {
+                incarnation, head, ..
+            } => (*incarnation, *head),
+            Update::Snapshot(ledger) => (ledger.epoch().incarnation, ledger.epoch().sequence),
+        };
+        if let Some(here) = self.replica.epoch() {
+            if here.incarnation == incarnation {
+                let regressed = question
+                    .since
+                    .is_some_and(|since| since.incarnation == incarnation && since.sequence > head);
+                if regressed {
+                    self.replica.forget();
+                    return Absorbed::AskForAll;
+                }
+                if head <= here.sequence {
+                    self.replica.confirm(question.asked_at);
+                    return Absorbed::Taken;
+                }
+            } else if self.confirmed_after(question.asked_at) {
+                return Absorbed::Taken; // of a history that a later answer has replaced
+            }
+        }
+        match self.replica.update(update, question.asked_at) {
+            Ok(()) => Absorbed::Taken,
+            Err(_) => Absorbed::AskForAll,
+        }
+    }
+
+    /// Takes over a purge that this isolate has just sent to the authority, if it is the next one.
+    pub(crate) fn note(&mut self, epoch: Epoch, purge: Purge) -> Absorbed {
+        if self.replica.epoch().map(|here| here.incarnation) != Some(epoch.incarnation) {
+            return Absorbed::AskForAll;
+        }
+        let record = Record {
+            sequence: epoch.sequence,
+            purge,
+        };
+        match self.replica.push(&record) {
+            Ok(()) => Absorbed::Taken,
+            Err(_) => Absorbed::AskForAll,
+        }
+    }
+
+    /// Where the view stands: what a fill notes before it asks the origin (R1).
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
+        self.replica.epoch()
+    }
+
+    /// Judges a stored response (R2).
+    pub(crate) fn verdict(&self, fence: &Fence, scopes: &EntryScopes) -> Verdict {
+        self.replica.verdict(fence, scopes)
+    }
+
+    /// How old the view is at `now`, against `bound` (R7).
+    pub(crate) fn lag(&self, now: TimestampMillis, bound: Milliseconds) -> Lag {
+        self.replica.lag(now, bound)
+    }
+
+    fn confirmed_after(&self, moment: TimestampMillis) -> bool {
+        // The view's age at `moment` is zero exactly when it was confirmed then or later.
+        self.replica.lag(moment, Milliseconds::new(0)) == Lag::Within
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use terrace_shared::purge::{Incarnation, Ledger, LedgerLimits, PurgeMode, Scope, Sequence};
+
+    use super::*;
+
+    const REFRESH: Milliseconds = Milliseconds::new(1_000);
+    const BOUND: Milliseconds = Milliseconds::new(5_000);
+
+    const fn at(milliseconds: u64) -> TimestampMillis {
+        TimestampMillis::from_unix_millis(milliseconds)
+    }
+
+    fn purge() -> Purge {
+        Purge {
+            mode: PurgeMode::Hard,
+            scopes: vec![Scope::All],
+            at: at(0),
+            origin_epoch: None,
+        }
+    }
+
+    fn authority(incarnation: u64, purges: u64) -> Ledger {
+        let mut ledger = Ledger::new(
+            Incarnation::from_random(incarnation),
+            LedgerLimits::default(),
+        );
+        for _ in 0..purges {
+            ledger.append(purge());
+        }
+        ledger
+    }
+
+    fn delta(ledger: &Ledger, since: u64) -> Update {
+        let head = ledger.epoch().sequence;
+        Update::Delta {
+            incarnation: ledger.epoch().incarnation,
+            head,
+            records: (since + 1..=head.as_u64())
+                .map(|number| Record {
+                    sequence: Sequence::new(number),
+                    purge: purge(),
+                })
+                .collect(),
+        }
+    }
+
+    /// A view that got the whole of `ledger` at `asked_at`.
+    fn view_of(ledger: &Ledger, asked_at: TimestampMillis) -> View {
+        let mut view = View::default();
+        let question = view.ask(asked_at);
+        assert_eq!(
+            view.absorb(question, Update::Snapshot(ledger.clone())),
+            Absorbed::Taken
+        );
+        view
+    }
+
+    #[test]
+    fn a_young_view_costs_nothing_an_older_one_is_refreshed_behind_and_a_late_one_first() {
+        let view = view_of(&authority(1, 0), at(10_000));
+        for (now, plan) in [
+            (10_000, Refresh::NotNeeded),
+            (11_000, Refresh::NotNeeded),
+            (11_001, Refresh::Behind),
+            (15_000, Refresh::Behind),
+            (15_001, Refresh::First),
+        ] {
+            assert_eq!(view.plan(at(now), REFRESH, BOUND), plan, "{now}");
+        }
+        assert_eq!(View::default().plan(at(0), REFRESH, BOUND), Refresh::First);
+    }
+
+    #[test]
+    fn one_request_asks_behind_and_a_cancelled_question_does_not_block_the_next() {
+        let mut view = view_of(&authority(1, 0), at(10_000));
+        let question = view.ask(at(11_500));
+        assert_eq!(view.plan(at(11_600), REFRESH, BOUND), Refresh::NotNeeded);
+        // Never answered: after a while somebody else asks.
+        assert_eq!(view.plan(at(13_500), REFRESH, BOUND), Refresh::Behind);
+        // Answered with an error: at once.
+        view.give_up(question);
+        assert_eq!(view.plan(at(11_700), REFRESH, BOUND), Refresh::Behind);
+    }
+
+    #[test]
+    fn beyond_the_bound_requests_look_for_an_answer_under_way_and_then_ask_themselves() {
+        let mut view = view_of(&authority(1, 0), at(10_000));
+        let question = view.ask(at(15_500));
+        assert_eq!(view.plan(at(15_600), REFRESH, BOUND), Refresh::Soon);
+        assert_eq!(view.plan(at(15_700), REFRESH, BOUND), Refresh::First);
+        view.give_up(question);
+        assert_eq!(view.plan(at(15_600), REFRESH, BOUND), Refresh::First);
+    }
+
+    #[test]
+    fn overlapping_answers_in_any_order_end_at_the_newest() {
+        let mut view = view_of(&authority(1, 1), at(1_000));
+        let early = view.ask(at(2_000));
+        let late = view.ask(at(2_100));
+        assert_eq!(
+            view.absorb(late, delta(&authority(1, 3), 1)),
+            Absorbed::Taken
+        );
+        assert_eq!(
+            view.absorb(early, delta(&authority(1, 2), 1)),
+            Absorbed::Taken
+        );
+        assert_eq!(view.epoch().unwrap().sequence, Sequence::new(3));
+        assert_eq!(view.plan(at(3_100), REFRESH, BOUND), Refresh::NotNeeded);
+    }
+
+    #[test]
+    fn a_purge_handled_here_is_seen_at_once_and_is_no_loss_to_an_answer_under_way() {
+        let mut ledger = authority(1, 1);
+        let mut view = view_of(&ledger, at(1_000));
+        let question = view.ask(at(2_000));
+        let behind = delta(&ledger, 1);
+        let epoch = Epoch {
+            sequence: ledger.append(purge()).sequence,
+            ..ledger.epoch()
+        };
+        assert_eq!(view.note(epoch, purge()), Absorbed::Taken);
+        assert_eq!(view.epoch(), Some(epoch));
+        assert_eq!(view.absorb(question, behind), Absorbed::Taken);
+        assert_eq!(view.epoch(), Some(epoch));
+    }
+
+    #[test]
+    fn a_purge_after_others_that_are_not_known_here_asks_for_them() {
+        let mut view = view_of(&authority(1, 1), at(1_000));
+        let epoch = |incarnation, sequence| Epoch {
+            incarnation: Incarnation::from_random(incarnation),
+            sequence: Sequence::new(sequence),
+        };
+        assert_eq!(view.note(epoch(1, 4), purge()), Absorbed::AskForAll);
+        assert_eq!(view.note(epoch(2, 2), purge()), Absorbed::AskForAll);
+        assert_eq!(
+            View::default().note(epoch(1, 1), purge()),
+            Absorbed::AskForAll
+        );
+    }
+
+    #[test]
+    fn an_authority_that_lost_its_tail_is_noticed() {
+        let mut view = view_of(&authority(1, 5), at(1_000));
+        let question = view.ask(at(2_000));
+        assert_eq!(
+            view.absorb(question, delta(&authority(1, 4), 4)),
+            Absorbed::AskForAll
+        );
+        assert_eq!(view.epoch(), None);
+    }
+
+    #[test]
+    fn another_history_replaces_this_one_and_is_not_replaced_by_a_late_answer_of_it() {
+        let old = authority(1, 5);
+        let mut view = view_of(&old, at(1_000));
+        let late = view.ask(at(2_000));
+        let question = view.ask(at(3_000));
+        let new = Update::Snapshot(authority(2, 0));
+        assert_eq!(view.absorb(question, new), Absorbed::Taken);
+        let outdated = Update::Snapshot(old);
+        assert_eq!(view.absorb(late, outdated), Absorbed::Taken);
+        assert_eq!(
+            view.epoch().unwrap().incarnation,
+            Incarnation::from_random(2)
+        );
+    }
+
+    #[test]
+    fn a_delta_of_another_history_asks_for_the_whole_of_it() {
+        let mut view = view_of(&authority(1, 5), at(1_000));
+        let question = view.ask(at(2_000));
+        assert_eq!(
+            view.absorb(question, delta(&authority(2, 6), 5)),
+            Absorbed::AskForAll
+        );
+    }
+}

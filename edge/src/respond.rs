@@ -1,0 +1,185 @@
+//! Answers made of stored responses.
+
+use http::HeaderMap;
+use http::header::AGE;
+use terrace_shared::http::range::ByteRange;
+use terrace_shared::http::{self as engine, Answer, AnswerBody, Extent};
+use terrace_shared::outcome::CacheStatus;
+use terrace_shared::purge::Lag;
+use terrace_shared::time::DeltaSeconds;
+use wasm_bindgen::JsValue;
+use worker::js_sys::Uint8Array;
+use worker::web_sys;
+
+use crate::convert::{self, ResponseBody};
+use crate::refusal::Refusal;
+use crate::store::{Entry, StoredBody, cache_api};
+use crate::visit::Visit;
+
+/// Where an answer came from, for `Cache-Status`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Place {
+    /// This isolate's memory.
+    Memory,
+    /// The data centre's Cache API.
+    CacheApi,
+    /// Neither.
+    Nowhere,
+}
+
+impl Place {
+    /// Adds the place, and the lag of the ledger's view if there is one (R7).
+    pub(crate) fn sign(self, said: CacheStatus, lag: Lag) -> CacheStatus {
+        let said = match self {
+            Self::Memory => said.detail("memory"),
+            Self::CacheApi => said.detail("cache-api"),
+            Self::Nowhere => said,
+        };
+        match lag {
+            Lag::Within => said,
+            Lag::Beyond(age) => said.detail(&format!("ledger-lag={}ms", age.as_u64())),
+            Lag::Unknown => said.detail("ledger-lag=unknown"),
+        }
+    }
+}
+
+/// Whether an answer says how old it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Age {
+    /// It comes from a store, at this age.
+    Stored(DeltaSeconds),
+    /// The origin has made or validated it for this request, and sent no age (RFC 9111 §5.1).
+    New,
+}
+
+/// The answer to `visit` from what is stored, or being stored.
+pub(crate) async fn respond(
+    visit: &Visit,
+    entry: &Entry,
+    age: Age,
+    said: &CacheStatus,
+) -> web_sys::Response {
+    match build(visit, entry, age, said).await {
+        Ok(response) => response,
+        Err(error) => Refusal::internal(&error).answer(),
+    }
+}
+
+async fn build(
+    visit: &Visit,
+    entry: &Entry,
+    age: Age,
+    said: &CacheStatus,
+) -> Result<web_sys::Response, JsValue> {
+    let length = match (&entry.body, entry.head.extent()) {
+        (StoredBody::Memory(bytes), _) => Some(u64::from(bytes.byte_length())),
+        (StoredBody::CacheApi(..), Extent::Complete { length }) => length,
+        // What comes from the origin flows on whole: a part of it would still need all of it to pass.
+        (StoredBody::CacheApi(..), Extent::Partial { .. }) | (StoredBody::Origin(_), _) => None,
+    };
+    let answer = compose(visit, entry, age, length, said);
+    let status = answer.status.as_u16();
+    match (answer.body, &entry.body) {
+        (AnswerBody::None, body) => bodiless(status, &answer.fields, body),
+        (AnswerBody::Full, StoredBody::Memory(bytes)) => {
+            convert::response(status, &answer.fields, ResponseBody::Bytes(bytes))
+        }
+        (AnswerBody::Full, StoredBody::CacheApi(response, _) | StoredBody::Origin(response)) => {
+            streamed(status, &answer.fields, response)
+        }
+        (AnswerBody::Range(range), StoredBody::Memory(bytes)) => {
+            let part = cut(bytes, range);
+            convert::response(status, &answer.fields, ResponseBody::Bytes(&part))
+        }
+        (AnswerBody::Multipart { parts, end }, StoredBody::Memory(bytes)) => {
+            let whole = multipart(bytes, &parts, &end);
+            convert::response(status, &answer.fields, ResponseBody::Bytes(&whole))
+        }
+        (AnswerBody::Range(range), StoredBody::CacheApi(whole, key)) => {
+            match cache_api::get_part(*key, range).await {
+                Some(part) => {
+                    let _unread = bodiless(status, &answer.fields, &entry.body)?;
+                    streamed(status, &answer.fields, &part)
+                }
+                None => send_whole(visit, entry, age, said, whole),
+            }
+        }
+        // Several parts of a long body: whoever wants those can take the whole (RFC 9110 §14.2).
+        (
+            AnswerBody::Range(_) | AnswerBody::Multipart { .. },
+            StoredBody::CacheApi(whole, _) | StoredBody::Origin(whole),
+        ) => send_whole(visit, entry, age, said, whole),
+    }
+}
+
+fn compose(
+    visit: &Visit,
+    entry: &Entry,
+    age: Age,
+    length: Option<u64>,
+    said: &CacheStatus,
+) -> Answer {
+    let rules = visit.rules.answer(&entry.head);
+    let boundary = format!("{:016x}", convert::random_bits());
+    let seconds = match age {
+        Age::Stored(age) => age,
+        Age::New => DeltaSeconds::ZERO,
+    };
+    let mut answer = engine::answer(&visit.facts, &entry.head, seconds, length, &boundary, rules);
+    if age == Age::New {
+        answer.fields.remove(AGE);
+    }
+    said.append_to(&mut answer.fields);
+    answer
+}
+
+fn send_whole(
+    visit: &Visit,
+    entry: &Entry,
+    age: Age,
+    said: &CacheStatus,
+    response: &web_sys::Response,
+) -> Result<web_sys::Response, JsValue> {
+    let answer = compose(visit, entry, age, None, said);
+    streamed(answer.status.as_u16(), &answer.fields, response)
+}
+
+fn streamed(
+    status: u16,
+    fields: &HeaderMap,
+    response: &web_sys::Response,
+) -> Result<web_sys::Response, JsValue> {
+    let stream = response.body();
+    let body = stream
+        .as_ref()
+        .map_or(ResponseBody::None, ResponseBody::Stream);
+    convert::response(status, fields, body)
+}
+
+/// An answer without body; what streams is let go.
+fn bodiless(
+    status: u16,
+    fields: &HeaderMap,
+    body: &StoredBody,
+) -> Result<web_sys::Response, JsValue> {
+    if let Some(stream) = body.response().and_then(web_sys::Response::body) {
+        let _ = stream.cancel();
+    }
+    convert::response(status, fields, ResponseBody::None)
+}
+
+fn multipart(bytes: &Uint8Array, parts: &[(Box<[u8]>, ByteRange)], end: &[u8]) -> Uint8Array {
+    let mut pieces = Vec::with_capacity(2 * parts.len() + 1);
+    for (head, range) in parts {
+        pieces.push(Uint8Array::from(&**head));
+        pieces.push(cut(bytes, *range));
+    }
+    pieces.push(Uint8Array::from(end));
+    convert::joined(&pieces)
+}
+
+/// The bytes of `range`, a view of the same memory.
+fn cut(bytes: &Uint8Array, range: ByteRange) -> Uint8Array {
+    let place = |position: u64| u32::try_from(position).unwrap_or(u32::MAX);
+    bytes.subarray(place(range.first), place(range.last.saturating_add(1)))
+}

@@ -1,0 +1,173 @@
+//! The policy that was built in, as the engine's rules for each route.
+
+use std::rc::Rc;
+
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, EXPIRES, HeaderName};
+use terrace_shared::http::{BrowserRule, Heuristic, Rules, StoredResponse, VaryRule};
+use terrace_shared::key::SurrogateKey;
+use terrace_shared::policy::{self, Immutable, Policy, Route, RouteClass};
+use terrace_shared::time::{DeltaSeconds, Milliseconds};
+
+use crate::error::ConfigError;
+
+/// The policy, with the rules of its routes made ready.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    policy: Policy,
+    /// In the order of the policy's routes, the fallback's last.
+    rules: Vec<Rc<RouteRules>>,
+}
+
+/// What the engine is told about the responses of one route.
+#[derive(Debug)]
+pub(crate) struct RouteRules {
+    as_stored: Rules,
+    /// For responses that say nothing to browsers.
+    for_browsers: Option<Rules>,
+}
+
+/// Longest that a 404 without a lifetime of its own is fresh, whatever the route gives to files.
+const NEGATIVE: DeltaSeconds = DeltaSeconds::minutes(1);
+
+impl Routes {
+    /// The policy that `build.rs` has checked and built in.
+    pub(crate) fn built_in() -> Result<Self, ConfigError> {
+        let json = include_str!(concat!(env!("OUT_DIR"), "/policy.json"));
+        serde_json::from_str(json)
+            .map(Self::new)
+            .map_err(|error| ConfigError::Policy(error.to_string()))
+    }
+
+    fn new(policy: Policy) -> Self {
+        let fallback = policy.route("");
+        let rules = policy
+            .routes()
+            .chain([fallback])
+            .map(|route| Rc::new(RouteRules::of(route, &policy)))
+            .collect();
+        Self { policy, rules }
+    }
+
+    /// The route of `path`, and its rules.
+    pub(crate) fn find(&self, path: &str) -> (&Route, Rc<RouteRules>) {
+        let route = self.policy.route(path);
+        let place = self
+            .policy
+            .routes()
+            .position(|other| std::ptr::eq(other, route));
+        let rules = place
+            .map_or(self.rules.last(), |place| self.rules.get(place))
+            .map_or_else(|| Rc::new(RouteRules::of(route, &self.policy)), Rc::clone);
+        (route, rules)
+    }
+
+    /// The policy itself.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The longest purge bound of any route: when every reader has seen a purge.
+    pub(crate) fn longest_bound(&self) -> Milliseconds {
+        let bounds = self.policy.routes().map(|route| route.purge_bound);
+        let longest = bounds.max().max(Some(self.policy.ledger().bound));
+        longest.unwrap_or_default().into()
+    }
+}
+
+impl RouteRules {
+    fn of(route: &Route, policy: &Policy) -> Self {
+        let mut surrogate_key_fields = Rules::default().surrogate_key_fields;
+        surrogate_key_fields.push(ROUTE_KEYS);
+        let as_stored = Rules {
+            surrogate_key_fields,
+            default_lifetime: route.edge,
+            negative_lifetime: route.edge.map(|lifetime| lifetime.min(NEGATIVE)),
+            heuristic: match route.class {
+                RouteClass::OriginHeaders => Heuristic::default(),
+                // These classes say how long; where one says nothing, nothing is guessed.
+                RouteClass::FingerprintedAsset
+                | RouteClass::Html
+                | RouteClass::Api
+                | RouteClass::Report
+                | RouteClass::Bypass => Heuristic {
+                    percent: 0,
+                    ..Heuristic::default()
+                },
+            },
+            default_grace: route.grace,
+            default_stale_if_error: route.stale_if_error,
+            longest_lifetime: Policy::LONGEST_LIFETIME.min(policy.horizon()),
+            vary: match &route.vary {
+                policy::VaryRule::Any => VaryRule::Any,
+                policy::VaryRule::Only(names) => VaryRule::Only(
+                    names
+                        .iter()
+                        .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
+                        .collect(),
+                ),
+            },
+            ..Rules::default()
+        };
+        let for_browsers = browser_cache_control(route).map(|value| Rules {
+            browser: BrowserRule::Replace(value),
+            ..as_stored.clone()
+        });
+        Self {
+            as_stored,
+            for_browsers,
+        }
+    }
+
+    /// The rules for deciding.
+    pub(crate) fn decide(&self) -> &Rules {
+        &self.as_stored
+    }
+
+    /// The rules for answering with `stored`: the route speaks to browsers where the origin does not.
+    pub(crate) fn answer(&self, stored: &StoredResponse) -> &Rules {
+        let fields = stored.fields();
+        // What is missing today may be there tomorrow: errors are not pressed upon browsers.
+        let silent = stored.status().is_success()
+            && !fields.contains_key(CACHE_CONTROL)
+            && !fields.contains_key(EXPIRES);
+        self.for_browsers
+            .as_ref()
+            .filter(|_| silent)
+            .unwrap_or(&self.as_stored)
+    }
+}
+
+/// Field with the surrogate keys that the route gives: added to the origin's answer, never sent on.
+///
+/// A field of its own, so that a 304 without surrogate keys does not replace those that are stored.
+pub(crate) const ROUTE_KEYS: HeaderName = HeaderName::from_static("terrace-route-keys");
+
+/// The value of [`ROUTE_KEYS`] for a response to `path`; none if the route gives none.
+///
+/// What cannot be made into surrogate keys is handed on as it is: the engine refuses it aloud (R12).
+pub(crate) fn route_keys(route: &Route, path: &str) -> Option<HeaderValue> {
+    match route.surrogate_keys(path) {
+        Ok(keys) if keys.is_empty() => None,
+        Ok(keys) => {
+            let texts: Vec<&str> = keys.iter().map(SurrogateKey::as_str).collect();
+            HeaderValue::try_from(texts.join(" ")).ok()
+        }
+        Err(_) => HeaderValue::from_bytes(b"\xff").ok(),
+    }
+}
+
+/// `Cache-Control` for browsers, as the route wants it.
+pub(crate) fn browser_cache_control(route: &Route) -> Option<HeaderValue> {
+    let lifetime = route.browser?.as_seconds();
+    let public = match route.class {
+        RouteClass::FingerprintedAsset | RouteClass::Html => "public, ",
+        RouteClass::Api | RouteClass::Report | RouteClass::Bypass | RouteClass::OriginHeaders => "",
+    };
+    let more = match (route.immutable, lifetime) {
+        (Immutable::Yes, _) => ", immutable",
+        (Immutable::No, 0) => ", must-revalidate",
+        (Immutable::No, _) => "",
+    };
+    HeaderValue::try_from(format!("{public}max-age={lifetime}{more}")).ok()
+}

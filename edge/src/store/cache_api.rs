@@ -1,0 +1,217 @@
+//! The data centre's Cache API, as a store of bytes: what is stored says of itself all that we must know.
+//!
+//! Each entry is a plain 200 with a lifetime that we choose, its true status and fields in one field of
+//! ours. So the platform's own ideas about `Vary`, `Set-Cookie`, `Range`, conditions and freshness never
+//! touch it: an expired entry could not be read at all, and stale ones are needed.
+
+use std::rc::Rc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::header::HeaderName;
+use terrace_shared::http::StoredResponse;
+use terrace_shared::http::range::ByteRange;
+use terrace_shared::time::Timestamp;
+use wasm_bindgen::{JsCast, JsValue};
+use worker::js_sys::{self, Reflect, Uint8Array};
+use worker::wasm_bindgen_futures::JsFuture;
+use worker::web_sys;
+
+use super::{Entry, StoreKey, StoredBody, VaryMarker};
+use crate::clock;
+use crate::observe::{self, Count};
+
+/// What the Cache API keeps under a key.
+pub(crate) enum Slot {
+    /// A response with its body.
+    Response(Entry),
+    /// The responses of this URL vary.
+    Vary(VaryMarker),
+}
+
+/// Field with a stored response's head, base64url without padding.
+const HEAD: &str = "terrace-head";
+/// Field with a vary marker: version, generation, until when it is needed, and the names.
+const VARY: &str = "terrace-vary";
+
+/// What lies under `key`. A failure and what cannot be decoded are a miss, and counted.
+pub(crate) async fn get(key: StoreKey) -> Option<Slot> {
+    let Ok(found) = find(key).await else {
+        observe::count(Count::StoreFailed);
+        return None;
+    };
+    let slot = decode(key, found?);
+    if slot.is_none() {
+        observe::count(Count::Undecodable);
+    }
+    slot
+}
+
+/// Keeps a response with a body that streams in.
+pub(crate) async fn put(
+    key: StoreKey,
+    head: &Rc<StoredResponse>,
+    response: &web_sys::Response,
+    until: Timestamp,
+) -> Result<(), JsValue> {
+    let init = init_of(HEAD, &URL_SAFE_NO_PAD.encode(head.encode_head()), until)?;
+    let body = response.body();
+    let entry = web_sys::Response::new_with_opt_readable_stream_and_init(body.as_ref(), &init)?;
+    keep(key, &entry).await
+}
+
+/// Keeps a response with a body that is there.
+pub(crate) async fn put_bytes(
+    key: StoreKey,
+    head: &Rc<StoredResponse>,
+    body: &Uint8Array,
+    until: Timestamp,
+) -> Result<(), JsValue> {
+    let init = init_of(HEAD, &URL_SAFE_NO_PAD.encode(head.encode_head()), until)?;
+    let entry = web_sys::Response::new_with_opt_js_u8_array_and_init(Some(body), &init)?;
+    keep(key, &entry).await
+}
+
+/// Keeps a vary marker.
+pub(crate) async fn put_marker(key: StoreKey, marker: &VaryMarker) -> Result<(), JsValue> {
+    let init = init_of(VARY, &marker.to_text(), marker.needed_until)?;
+    let entry = web_sys::Response::new_with_opt_str_and_init(Some(""), &init)?;
+    keep(key, &entry).await
+}
+
+/// Bytes `range` of the body under `key`, if the platform cuts them; what it sends is the part alone.
+pub(crate) async fn get_part(key: StoreKey, range: ByteRange) -> Option<web_sys::Response> {
+    let part = find_part(key, range).await.ok()??;
+    (part.status() == 206).then_some(part)
+}
+
+/// Forgets what lies under `key`, in this data centre. A failure is counted.
+pub(crate) async fn remove(key: StoreKey) {
+    let promise = open().map(|cache| cache.delete_with_str(&url(key)));
+    let outcome = match promise {
+        Ok(promise) => JsFuture::from(promise).await.map(|_| ()),
+        Err(error) => Err(error),
+    };
+    if outcome.is_err() {
+        observe::count(Count::StoreFailed);
+    }
+}
+
+fn open() -> Result<web_sys::Cache, JsValue> {
+    let caches = Reflect::get(&js_sys::global(), &"caches".into())?;
+    Reflect::get(&caches, &"default".into())?.dyn_into()
+}
+
+async fn find(key: StoreKey) -> Result<Option<web_sys::Response>, JsValue> {
+    let found = JsFuture::from(open()?.match_with_str(&url(key))).await?;
+    if found.is_undefined() {
+        return Ok(None);
+    }
+    found.dyn_into().map(Some)
+}
+
+async fn find_part(key: StoreKey, range: ByteRange) -> Result<Option<web_sys::Response>, JsValue> {
+    let headers = web_sys::Headers::new()?;
+    headers.set("range", &format!("bytes={}-{}", range.first, range.last))?;
+    let init = web_sys::RequestInit::new();
+    init.set_headers(headers.as_ref());
+    let request = web_sys::Request::new_with_str_and_init(&url(key), &init)?;
+    let found = JsFuture::from(open()?.match_with_request(&request)).await?;
+    if found.is_undefined() {
+        return Ok(None);
+    }
+    found.dyn_into().map(Some)
+}
+
+async fn keep(key: StoreKey, entry: &web_sys::Response) -> Result<(), JsValue> {
+    let promise = open()?.put_with_str(&url(key), entry);
+    JsFuture::from(promise).await.map(|_| ())
+}
+
+/// The address of an entry: of no host that exists, and without anything of the request's.
+fn url(key: StoreKey) -> String {
+    format!("https://terrace.internal/v1/{}", key.to_hex())
+}
+
+fn init_of(field: &str, value: &str, until: Timestamp) -> Result<web_sys::ResponseInit, JsValue> {
+    let headers = web_sys::Headers::new()?;
+    let lifetime = until.saturating_since(clock::now().timestamp());
+    headers.set(
+        "cache-control",
+        &format!("public, max-age={}", lifetime.as_seconds().max(1)),
+    )?;
+    headers.set("content-type", "application/octet-stream")?;
+    headers.set(field, value)?;
+    let init = web_sys::ResponseInit::new();
+    init.set_headers(headers.as_ref());
+    Ok(init)
+}
+
+fn decode(key: StoreKey, response: web_sys::Response) -> Option<Slot> {
+    let headers = response.headers();
+    if let Some(text) = headers.get(VARY).ok()? {
+        return VaryMarker::from_text(&text).map(Slot::Vary);
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(headers.get(HEAD).ok()??).ok()?;
+    let head = Rc::new(StoredResponse::decode_head(&bytes).ok()?);
+    let body = StoredBody::CacheApi(response, key);
+    Some(Slot::Response(Entry { head, body }))
+}
+
+impl VaryMarker {
+    /// `1 GENERATION NEEDED_UNTIL NAME,NAME`, the generation in hexadecimal.
+    fn to_text(&self) -> String {
+        let names: Vec<&str> = self.names.iter().map(HeaderName::as_str).collect();
+        format!(
+            "1 {:016x} {} {}",
+            self.generation,
+            self.needed_until.as_unix_seconds(),
+            names.join(",")
+        )
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        let mut parts = text.split(' ');
+        let (version, generation, until, names) =
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        if version != "1" || parts.next().is_some() {
+            return None;
+        }
+        Some(Self {
+            names: names
+                .split(',')
+                .map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
+                .collect::<Option<_>>()?,
+            generation: u64::from_str_radix(generation, 16).ok()?,
+            needed_until: Timestamp::from_unix_seconds(until.parse().ok()?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marker_is_read_back_and_anything_else_is_none() {
+        let marker = VaryMarker {
+            names: vec![http::header::ACCEPT, http::header::ACCEPT_LANGUAGE],
+            generation: 0xff,
+            needed_until: Timestamp::from_unix_seconds(12),
+        };
+        let text = "1 00000000000000ff 12 accept,accept-language";
+        assert_eq!(marker.to_text(), text);
+        assert_eq!(VaryMarker::from_text(text), Some(marker));
+        for other in [
+            "",
+            "2 ff 12 accept",
+            "1 ff 12",
+            "1 ff 12 ",
+            "1 ff 12 a b",
+            "1 xx 12 accept",
+            "1 ff -1 accept",
+        ] {
+            assert_eq!(VaryMarker::from_text(other), None, "{other:?}");
+        }
+    }
+}

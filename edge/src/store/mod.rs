@@ -1,0 +1,366 @@
+//! Where responses are kept: in this isolate's memory, and in the data centre's Cache API.
+//!
+//! Neither is believed by itself: whatever comes out is judged by the purge ledger (R3).
+//!
+//! A URL whose responses vary has a [`VaryMarker`] under its own key, which names the selecting
+//! request fields; each variant lies under a key made of the marker and those fields' values.
+
+pub(crate) mod cache_api;
+pub(crate) mod memory;
+
+use std::rc::Rc;
+
+use http::header::HeaderName;
+use sha2::{Digest, Sha256};
+use terrace_shared::http::{Extent, RequestFacts, Selection, StoredResponse, VaryKey, select};
+use terrace_shared::time::{ByteCount, DeltaSeconds, Timestamp, TimestampMillis};
+use wasm_bindgen::JsValue;
+use worker::js_sys::Uint8Array;
+use worker::web_sys;
+
+use crate::convert;
+use crate::observe::{self, Count};
+use crate::respond::Place;
+
+/// Bodies up to this length are kept in isolate memory as well.
+const LARGEST_IN_MEMORY: ByteCount = ByteCount::kibibytes(256);
+
+/// Bodies known to be longer than this are passed on without being stored.
+///
+/// The Cache API takes 512 MB, but a client slower than the store leaves the difference in the
+/// isolate's 128 MB (developers.cloudflare.com/workers/platform/limits).
+const LARGEST_STORED: ByteCount = ByteCount::mebibytes(32);
+
+/// Longest body of unknown length that is stored.
+///
+/// Such a body is read to its end before it is stored: only that tells it from one that broke off.
+const LARGEST_UNSIZED: ByteCount = ByteCount::mebibytes(8);
+
+/// How long a response with a validator is kept although it may no longer be served unasked.
+const KEPT_FOR_VALIDATION: DeltaSeconds = DeltaSeconds::days(1);
+
+/// The name under which something is stored: a hash of the cache key.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct StoreKey([u8; 32]);
+
+/// What lies under the key of a URL whose responses vary.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct VaryMarker {
+    /// The selecting request fields, in lower case and sorted.
+    names: Vec<HeaderName>,
+    /// Part of each variant's key, so that whoever removes the marker removes the variants.
+    generation: u64,
+    /// Until when the marker is needed.
+    needed_until: Timestamp,
+}
+
+/// A stored response with its body.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) head: Rc<StoredResponse>,
+    pub(crate) body: StoredBody,
+}
+
+/// Where a stored body is.
+#[derive(Clone, Debug)]
+pub(crate) enum StoredBody {
+    /// In JavaScript's memory: never copied into wasm.
+    Memory(Uint8Array),
+    /// Still to be read from the Cache API's response, under this key.
+    CacheApi(web_sys::Response, StoreKey),
+    /// Still to be read from the origin's response.
+    Origin(web_sys::Response),
+}
+
+/// What a store has for a request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Found {
+    /// The response that was selected, if one was.
+    pub(crate) entry: Option<Entry>,
+    /// The marker of the URL, if its responses vary.
+    pub(crate) marker: Option<Rc<VaryMarker>>,
+}
+
+impl StoreKey {
+    /// The key of a response whose whole cache key is `key`.
+    pub(crate) fn of(key: &[u8]) -> Self {
+        Self(Sha256::digest(key).into())
+    }
+
+    fn variant(self, marker: &VaryMarker, request: &RequestFacts) -> Self {
+        let values = VaryKey::of(marker.names.iter().cloned(), request);
+        let digest = Sha256::new()
+            .chain_update(self.0)
+            .chain_update(marker.generation.to_be_bytes())
+            .chain_update(values.to_bytes())
+            .finalize();
+        Self(digest.into())
+    }
+
+    fn to_hex(self) -> String {
+        use std::fmt::Write as _;
+        let mut text = String::with_capacity(64);
+        for byte in self.0 {
+            let _ = write!(text, "{byte:02x}");
+        }
+        text
+    }
+}
+
+impl VaryMarker {
+    /// The marker for a response of this URL, given the one that is there.
+    ///
+    /// Fields once seen stay selecting; a changed set begins a new generation, which loses hits only.
+    fn for_response(
+        before: Option<&Rc<Self>>,
+        stored: &StoredResponse,
+        needed_until: Timestamp,
+        random: impl FnOnce() -> u64,
+    ) -> Option<Self> {
+        let mut names: Vec<HeaderName> = stored.vary().names().cloned().collect();
+        if let Some(before) = before {
+            names.extend(before.names.iter().cloned());
+        }
+        names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+        names.dedup();
+        if names.is_empty() {
+            return None;
+        }
+        let same = before.filter(|before| before.names == names);
+        Some(Self {
+            generation: same.map_or_else(random, |before| before.generation),
+            needed_until: same.map_or(needed_until, |before| before.needed_until.max(needed_until)),
+            names,
+        })
+    }
+}
+
+impl Entry {
+    /// The same entry for a second reader; a stream is split, and both must be read or cancelled.
+    pub(crate) fn copy(&self) -> Option<Self> {
+        let body = match &self.body {
+            StoredBody::Memory(bytes) => StoredBody::Memory(bytes.clone()),
+            StoredBody::CacheApi(response, key) => {
+                StoredBody::CacheApi(response.clone().ok()?, *key)
+            }
+            StoredBody::Origin(response) => StoredBody::Origin(response.clone().ok()?),
+        };
+        Some(Self {
+            head: Rc::clone(&self.head),
+            body,
+        })
+    }
+}
+
+impl StoredBody {
+    /// The store that it came from.
+    pub(crate) const fn place(&self) -> Place {
+        match self {
+            Self::Memory(_) => Place::Memory,
+            Self::CacheApi(..) => Place::CacheApi,
+            Self::Origin(_) => Place::Nowhere,
+        }
+    }
+
+    /// The response that it is still to be read from.
+    pub(crate) const fn response(&self) -> Option<&web_sys::Response> {
+        match self {
+            Self::Memory(_) => None,
+            Self::CacheApi(response, _) | Self::Origin(response) => Some(response),
+        }
+    }
+}
+
+/// What this isolate's memory has for `request`.
+pub(crate) fn look_up_memory(key: StoreKey, request: &RequestFacts) -> Found {
+    let selected = |entry: &Entry| select(request, &[&entry.head]) == Selection::Match(0);
+    match memory::get(key) {
+        None => Found::default(),
+        Some(memory::Slot::Response(entry)) => Found {
+            entry: Some(entry).filter(selected),
+            marker: None,
+        },
+        Some(memory::Slot::Vary(marker)) => {
+            let entry = match memory::get(key.variant(&marker, request)) {
+                Some(memory::Slot::Response(entry)) => Some(entry).filter(selected),
+                Some(memory::Slot::Vary(_)) | None => None,
+            };
+            Found {
+                entry,
+                marker: Some(marker),
+            }
+        }
+    }
+}
+
+/// What the data centre's Cache API has for `request`. A store that fails has nothing.
+pub(crate) async fn look_up_cache_api(key: StoreKey, request: &RequestFacts) -> Found {
+    let selected = |entry: &Entry| select(request, &[&entry.head]) == Selection::Match(0);
+    match cache_api::get(key).await {
+        None => Found::default(),
+        Some(cache_api::Slot::Response(entry)) => Found {
+            entry: Some(entry).filter(selected),
+            marker: None,
+        },
+        Some(cache_api::Slot::Vary(marker)) => {
+            let marker = Rc::new(marker);
+            memory::put_marker(key, Rc::clone(&marker));
+            let entry = match cache_api::get(key.variant(&marker, request)).await {
+                Some(cache_api::Slot::Response(entry)) => Some(entry).filter(selected),
+                Some(cache_api::Slot::Vary(_)) | None => None,
+            };
+            Found {
+                entry,
+                marker: Some(marker),
+            }
+        }
+    }
+}
+
+/// Whether a body of this extent is stored at all.
+pub(crate) fn takes(stored: &StoredResponse) -> bool {
+    match stored.extent() {
+        Extent::Complete {
+            length: Some(length),
+        } => length <= LARGEST_STORED.as_u64(),
+        Extent::Complete { length: None } => true,
+        Extent::Partial { .. } => false,
+    }
+}
+
+/// Stores `entry`, whose body is the origin's or a copy of what is stored already.
+///
+/// Stores nothing when the URL was invalidated since the origin was asked, at `asked_at`.
+pub(crate) async fn put(
+    key: StoreKey,
+    marker: Option<Rc<VaryMarker>>,
+    request: &RequestFacts,
+    entry: Entry,
+    asked_at: TimestampMillis,
+) {
+    let Entry { head, body } = entry;
+    let needed_until = kept_until(&head);
+    let before = marker;
+    let marker =
+        VaryMarker::for_response(before.as_ref(), &head, needed_until, convert::random_bits);
+    let place = place_of(key, marker.as_ref(), request);
+
+    let outcome = match gather(&head, body).await {
+        Ok(StoredBody::Memory(bytes)) => {
+            let small = u64::from(bytes.byte_length()) <= LARGEST_IN_MEMORY.as_u64();
+            if small && !memory::invalidated_since(key, asked_at) {
+                memory::put(place, Rc::clone(&head), bytes.clone());
+            }
+            cache_api::put_bytes(place, &head, &bytes, needed_until).await
+        }
+        Ok(StoredBody::CacheApi(response, _) | StoredBody::Origin(response)) => {
+            memory::remove(place); // what it has is older
+            cache_api::put(place, &head, &response, needed_until).await
+        }
+        Err(error) => Err(error),
+    };
+    if outcome.is_err() || memory::invalidated_since(key, asked_at) {
+        observe::count(Count::StoreFailed);
+        memory::remove(place);
+        cache_api::remove(place).await;
+        return;
+    }
+    observe::count(Count::Stored);
+    if let Some(marker) = marker {
+        let marker = Rc::new(marker);
+        if before.as_ref() != Some(&marker) && cache_api::put_marker(key, &marker).await.is_err() {
+            observe::count(Count::StoreFailed);
+        }
+        memory::put_marker(key, marker);
+    }
+}
+
+/// The body, read into memory if it is small, or if only its end can tell that it is whole.
+async fn gather(head: &StoredResponse, body: StoredBody) -> Result<StoredBody, JsValue> {
+    let length = match head.extent() {
+        Extent::Complete { length } => length,
+        Extent::Partial { .. } => return Err("a part is not stored".into()),
+    };
+    let Some(response) = body.response() else {
+        return Ok(body);
+    };
+    let most = match length {
+        Some(length) if length > LARGEST_IN_MEMORY.as_u64() => return Ok(body),
+        Some(length) => ByteCount::bytes(length),
+        None => LARGEST_UNSIZED,
+    };
+    let bytes = convert::read_all(response.body(), most).await?;
+    let bytes = bytes.ok_or("the body is longer than it should be")?;
+    if length.is_some_and(|length| u64::from(bytes.byte_length()) != length) {
+        return Err("the body broke off".into());
+    }
+    Ok(StoredBody::Memory(bytes))
+}
+
+/// Takes a response that came from the Cache API into this isolate's memory, if it is small enough.
+///
+/// Its body is read for that; the entry that comes back has it.
+pub(crate) async fn promote(found: Found) -> Found {
+    let Some(entry) = &found.entry else {
+        return found;
+    };
+    let StoredBody::CacheApi(response, place) = &entry.body else {
+        return found;
+    };
+    // The length that is stored, or else the one that the store gives.
+    let length = match entry.head.extent() {
+        Extent::Complete { length } => length,
+        Extent::Partial { .. } => None,
+    };
+    let length = length.or_else(|| {
+        let text = response.headers().get("content-length").ok().flatten()?;
+        text.parse().ok()
+    });
+    if length.is_none_or(|length| length > LARGEST_IN_MEMORY.as_u64()) {
+        return found;
+    }
+    let Ok(Some(bytes)) = convert::read_all(response.body(), LARGEST_IN_MEMORY).await else {
+        // The store broke off: as if it had had nothing.
+        observe::count(Count::StoreFailed);
+        return Found {
+            entry: None,
+            ..found
+        };
+    };
+    memory::put(*place, Rc::clone(&entry.head), bytes.clone());
+    Found {
+        entry: Some(Entry {
+            head: Rc::clone(&entry.head),
+            body: StoredBody::Memory(bytes),
+        }),
+        marker: found.marker,
+    }
+}
+
+/// Removes the response that was found, here and in the data centre.
+pub(crate) async fn forget(key: StoreKey, found: &Found, request: &RequestFacts) {
+    let place = place_of(key, found.marker.as_deref(), request);
+    memory::remove(place);
+    cache_api::remove(place).await;
+}
+
+fn place_of(key: StoreKey, marker: Option<&VaryMarker>, request: &RequestFacts) -> StoreKey {
+    marker.map_or(key, |marker| key.variant(marker, request))
+}
+
+/// Removes what is stored under a URL's key, here and in the data centre, and keeps fills that are
+/// under way in this isolate from putting it back.
+pub(crate) async fn invalidate(key: StoreKey, now: TimestampMillis) {
+    memory::invalidate(key, now);
+    cache_api::remove(key).await;
+}
+
+/// Until when a response is kept: as long as it may be served stale, or validated.
+fn kept_until(head: &StoredResponse) -> Timestamp {
+    let usable = head.usable_until();
+    if head.has_validator() {
+        usable.saturating_add(KEPT_FOR_VALIDATION)
+    } else {
+        usable
+    }
+}
