@@ -7,7 +7,7 @@ CARGO_NATIVE := --workspace --exclude e2e --locked
 BACKEND := target/release/examples/shop
 TERRACE := target/release/terrace
 
-.PHONY: help setup setup-test start replay test test-native test-wasm test-edge test-e2e deploy-check lint bench
+.PHONY: help setup setup-test demo start replay test test-native test-wasm test-edge test-e2e deploy-check lint bench
 
 help:
 	@echo 'make start         the demo: browser, edge, service, memory, Redis and database, until Ctrl-C'
@@ -59,10 +59,11 @@ deploy-check: setup
 lint: setup
 	@$(STAGE) 'format' cargo fmt --all --check
 	@$(STAGE) 'clippy' cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+	@$(STAGE) 'clippy without Redis' cargo clippy -p terrace-origin --no-default-features --locked -- -D warnings
 	@$(STAGE) 'clippy on wasm' bash -c '. scripts/env.sh && with_wasm cargo clippy --target wasm32-unknown-unknown -p terrace-shared -p terrace-edge --locked -- -D warnings'
 	@$(STAGE) 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --workspace --exclude e2e --no-deps --all-features --locked
 
 bench: setup-test
 	@$(ENV) cargo bench --locked -p terrace-shared --bench rules
-	@$(ENV) cargo bench --locked -p terrace-origin --all-features --bench hit
+	@$(ENV) cargo bench --locked -p terrace-origin --all-features --bench hit --bench memory
 	@$(ENV) node scripts/bench-report.mjs

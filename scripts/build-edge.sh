@@ -5,15 +5,15 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
 
-inputs=$(find edge/src edge/site edge/build.rs edge/Cargo.toml shared/src shared/Cargo.toml Cargo.toml Cargo.lock terrace.toml \
-  scripts/build-edge.sh scripts/build-site.mjs -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-64)
+inputs=$(find edge shared Cargo.toml Cargo.lock terrace.toml scripts/env.sh scripts/build-edge.sh scripts/build-site.mjs \
+  -type f -not -path 'edge/build/*' -not -path 'edge/assets/*' -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-64)
 if [ "$(cat edge/build/.inputs 2>/dev/null)" = "$inputs" ] && [ -d edge/assets ]; then
   exit 0
 fi
-[ -x "$WASM_BINDGEN_BIN" ] && [ -x "$WASM_OPT_BIN" ] || {
+if ! [ -x "$WASM_BINDGEN_BIN" ] || ! [ -x "$WASM_OPT_BIN" ] || ! [ -x "$ESBUILD_BIN" ]; then
   echo 'the tools for the worker are missing: run make setup' >&2
   exit 1
-}
+fi
 node scripts/build-site.mjs
 # The worker is built for size; native crates keep their own release profile.
 export CARGO_PROFILE_RELEASE_OPT_LEVEL=s CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1

@@ -2,49 +2,67 @@
 //
 //   node scripts/edge.mjs [--port N] [--host 127.0.0.1] [--var NAME=VALUE]… [--persist DIRECTORY]
 //
-// Prints {"url": "…"} on standard output when it is up. Stops on SIGINT and SIGTERM, and when its standard input
-// closes, so that it cannot outlive whoever started it.
+// Prints {"url": "…"} on standard output when it is up, and nothing else there: what the worker logs goes to
+// standard error. Stops on SIGINT and SIGTERM, and when its standard input closes, so that it cannot outlive
+// whoever started it.
 
 import { existsSync } from "node:fs";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
-import { Log, LogLevel, Miniflare } from "miniflare";
+import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
+import workerd from "workerd";
 import { unstable_getMiniflareWorkerOptions } from "wrangler";
 
-/** Starts the worker; `dispose()` of what it gives back stops it. */
-export async function startEdge({ port = 0, host = "127.0.0.1", vars = {}, persist } = {}) {
-  if (!existsSync("edge/build/index.js")) {
-    throw new Error("the worker is not built: run make start, or bash scripts/build-edge.sh");
+const SIGNALS = ["SIGINT", "SIGTERM"];
+
+/** Standard output belongs to whoever started the edge. */
+class LogToStandardError extends Log {
+  log(message) {
+    console.error(message);
   }
-  const { workerOptions, main, externalWorkers } = unstable_getMiniflareWorkerOptions("wrangler.toml", undefined, {
-    envFiles: [],
-  });
-  const worker = {
-    ...workerOptions,
-    name: "terrace",
-    modules: true,
-    rootPath: "edge/build",
-    scriptPath: main ? "edge/build/index.js" : undefined,
-    modulesRules: [
-      { type: "ESModule", include: ["**/*.js"] },
-      { type: "CompiledWasm", include: ["**/*.wasm"] },
-    ],
-    bindings: { ...workerOptions.bindings, ...vars },
-  };
-  const miniflare = new Miniflare({
-    host,
-    port,
-    cf: false,
-    log: new Log(LogLevel.WARN),
-    handleRuntimeStdio(stdout, stderr) {
-      stdout.pipe(process.stderr);
-      stderr.pipe(process.stderr);
-    },
-    defaultPersistRoot: persist,
-    cachePersist: persist ? `${persist}/cache` : false,
-    durableObjectsPersist: persist ? `${persist}/objects` : false,
-    workers: [worker, ...(externalWorkers ?? [])],
+}
+
+/** Starts the worker; `dispose()` of what it gives back stops it. Miniflare restarts a workerd that dies, and says so. */
+export async function startEdge({ port = 0, host = "127.0.0.1", vars = {}, persist } = {}) {
+  for (const path of ["edge/build/index.js", "edge/build/index_bg.wasm", "edge/assets"]) {
+    if (!existsSync(path)) throw new Error(`${path} is missing, the worker is not built: run make start`);
+  }
+  // Bindings, Durable Objects and assets come from wrangler.toml; only what is code is named here.
+  const { workerOptions, externalWorkers } = unstable_getMiniflareWorkerOptions("wrangler.toml");
+  process.env.TERRACE_WORKERD = workerd.default;
+  process.env.MINIFLARE_WORKERD_PATH = resolve("scripts/workerd.sh");
+  const handlersBefore = SIGNALS.map((signal) => process.listeners(signal));
+  const miniflare = new Miniflare(
+    convertV4MiniflareOptions({
+      host,
+      port,
+      cf: false,
+      log: new LogToStandardError(LogLevel.WARN),
+      logRequests: false,
+      handleStructuredLogs: ({ message }) => console.error(message),
+      resourcePersistencePath: persist,
+      workers: [
+        {
+          ...workerOptions,
+          name: "terrace",
+          rootPath: "edge/build",
+          modules: [
+            { type: "ESModule", path: "index.js" },
+            { type: "CompiledWasm", path: "index_bg.wasm" },
+          ],
+          bindings: { ...workerOptions.bindings, ...vars },
+        },
+        ...(externalWorkers ?? []),
+      ],
+    }),
+  );
+  // Miniflare would end this process at a signal, at once; the caller has more to stop than this.
+  SIGNALS.forEach((signal, n) => {
+    for (const handler of process.listeners(signal)) {
+      if (!handlersBefore[n].includes(handler)) process.off(signal, handler);
+    }
   });
   const url = await miniflare.ready;
   return { url: url.origin, dispose: () => miniflare.dispose() };
@@ -66,13 +84,17 @@ async function main() {
       return [pair.slice(0, equals), pair.slice(equals + 1)];
     }),
   );
-  const edge = await startEdge({ port: Number(values.port), host: values.host, vars, persist: values.persist });
-  const stop = async () => {
-    await edge.dispose();
-    process.exit(0);
+  const starting = startEdge({ port: Number(values.port), host: values.host, vars, persist: values.persist });
+  let stopping;
+  const stop = () => {
+    stopping ??= starting
+      .then((edge) => edge.dispose())
+      .catch(() => {})
+      .then(() => process.exit(0));
   };
-  for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, stop);
+  for (const signal of SIGNALS) process.on(signal, stop);
   process.stdin.on("end", stop).on("close", stop).resume();
+  const edge = await starting;
   console.log(JSON.stringify({ url: edge.url }));
 }
 

@@ -83,7 +83,7 @@ link_toolchain() {
 
 build_wasm_std() {
   local work=$TERRACE_CACHE/build-std.$$ target=wasm32-unknown-unknown
-  rm -rf "$work"
+  rm -rf "$TERRACE_CACHE"/build-std.* # and what an interrupted run left
   mkdir -p "$work/empty/src" "$work/toolchain/bin" "$work/toolchain/lib/rustlib/$target/lib"
   printf '[package]\nname = "empty"\nversion = "0.0.0"\nedition = "2021"\n[workspace]\n' >"$work/empty/Cargo.toml"
   : >"$work/empty/src/lib.rs"
@@ -123,13 +123,15 @@ cargo_tool() {
   step "$1 $2" install_tool "$1" "$2" || fail "$1 $2 did not install" "cargo install --locked $1@$2, with a network"
 }
 
-# Packages of package-lock.json, again only when it or node's version has changed.
+# Packages of package-lock.json, again only when it has changed. They bring the Node.js that wrangler needs.
 node_packages() {
   local wanted
   wanted=$(sha256sum package-lock.json | cut -c1-64)
   [ "$(cat node_modules/.terrace-lock 2>/dev/null)" = "$wanted" ] && return 0
   step 'packages of package-lock.json' npm ci --no-fund --no-audit --prefer-offline --cache "$TERRACE_CACHE/npm" ||
     fail 'npm ci failed' 'npm ci, with a network'
+  node_modules/.bin/node --version | grep -q '^v22\.' ||
+    fail 'npm ci did not bring Node.js 22: it may not run install scripts' 'npm config delete ignore-scripts, then this again'
   printf '%s' "$wanted" >node_modules/.terrace-lock
 }
 
@@ -141,7 +143,7 @@ esac
 check_basics
 mkdir -p "$TERRACE_CACHE"
 if [ "${1:-base}" = test ]; then
-  apt_packages redis-server
+  command -v redis-server >/dev/null || apt_packages redis-server
   command -v chromium >/dev/null || command -v google-chrome >/dev/null || apt_packages chromium
 fi
 wasm_target

@@ -14,6 +14,8 @@ import { startEdge } from "./edge.mjs";
 
 const EDGE_PORT = 8787;
 const BACKEND_PORT = 3000;
+/** How long the backend may take to answer what it has begun, in milliseconds. */
+const PATIENCE = 5_000;
 
 /** The port, if nothing listens there, or else a free one. */
 function freePort(wanted) {
@@ -30,7 +32,7 @@ function freePort(wanted) {
 
 /** Starts the backend and waits for the line that says where it listens. */
 function startBackend(path, port, edgeUrl, token) {
-  const flags = ["--listen", `127.0.0.1:${port}`, "--policy", "terrace.toml", "--edge-url", edgeUrl];
+  const flags = ["--listen", `127.0.0.1:${port}`, "--policy", "terrace.toml", "--edge-url", edgeUrl, "--until-stdin-closes"];
   if (process.env.REDIS_URL) flags.push("--redis", process.env.REDIS_URL);
   const child = spawn(path, flags, {
     stdio: ["pipe", "pipe", "inherit"],
@@ -44,7 +46,12 @@ function startBackend(path, port, edgeUrl, token) {
     ended.then((how) => reject(new Error(`the backend stopped before it was up (${how})`)));
     createInterface({ input: child.stdout }).once("line", (line) => resolve(JSON.parse(line).url));
   });
-  return { ready, ended, stop: () => (child.stdin.end(), ended) };
+  const stop = () => {
+    child.stdin.end();
+    setTimeout(() => child.kill("SIGKILL"), PATIENCE).unref();
+    return ended;
+  };
+  return { ready, ended, stop };
 }
 
 function tour(edgeUrl, token) {
@@ -73,6 +80,7 @@ async function main() {
 
   const backend = startBackend(path, await freePort(BACKEND_PORT), edgeUrl, token);
   let edge;
+  let runner;
   let stopping;
   const stop = () => {
     stopping ??= (async () => {
@@ -83,8 +91,9 @@ async function main() {
   };
   for (const signal of ["SIGINT", "SIGTERM"]) {
     process.on(signal, async () => {
+      runner?.kill(signal);
       await stop();
-      process.exit(0);
+      process.exit(run ? 130 : 0);
     });
   }
   try {
@@ -99,8 +108,9 @@ async function main() {
     });
     if (run) {
       const env = { ...process.env, TERRACE_EDGE_URL: edge.url, TERRACE_ORIGIN_URL: backendUrl, TERRACE_TOKEN: token };
-      const child = spawn(command[0], command.slice(1), { stdio: "inherit", env });
-      const code = await new Promise((resolve, reject) => child.once("error", reject).once("exit", resolve));
+      runner = spawn(command[0], command.slice(1), { stdio: "inherit", env });
+      const code = await new Promise((resolve, reject) => runner.once("error", reject).once("exit", resolve));
+      if (stopping) return;
       await stop();
       process.exit(code ?? 1);
     }

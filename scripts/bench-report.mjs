@@ -1,0 +1,73 @@
+// Writes bench/results.md from what the benchmarks measured: medians, the limits they are held against, and ratios
+// to the peers that ran beside them. `make bench` runs it last.
+
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { join } from "node:path";
+
+const LIMITS = {
+  "ledger/verdict, 8 scopes, 10,000 marks": 100,
+  "http/decide on a stored response": 1_000,
+  "key/format": 300,
+  "key/encode": 300,
+};
+const PEERS = [
+  { name: "memory hit, typed", ours: "memory hit/terrace, typed", peer: "memory hit/moka, no lifetime", wanted: "" },
+  { name: "memory hit, typed", ours: "memory hit/terrace, typed", peer: "memory hit/moka, its own lifetime", wanted: "≤ 0.6" },
+  { name: "Redis hit, alone", ours: "redis hit/terrace, 1 at once", peer: "redis hit/redis-rs GET, 1 at once", wanted: "≤ 1.1" },
+  { name: "64 Redis hits at once", ours: "redis hit/terrace, 64 at once", peer: "redis hit/redis-rs GET, 64 at once", wanted: "≤ 0.77" },
+];
+
+/** Medians in nanoseconds, by `group/function`. */
+function medians(folder, found = new Map()) {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (!entry.isDirectory()) continue;
+    if (entry.name === "new" && existsSync(join(path, "benchmark.json"))) {
+      const { full_id } = JSON.parse(readFileSync(join(path, "benchmark.json"), "utf8"));
+      const { median } = JSON.parse(readFileSync(join(path, "estimates.json"), "utf8"));
+      found.set(full_id, median.point_estimate);
+    } else {
+      medians(path, found);
+    }
+  }
+  return found;
+}
+
+const time = (nanoseconds) =>
+  nanoseconds < 1e3 ? `${nanoseconds.toFixed(1)} ns` : nanoseconds < 1e6 ? `${(nanoseconds / 1e3).toFixed(2)} µs` : `${(nanoseconds / 1e6).toFixed(2)} ms`;
+
+if (!existsSync("target/criterion")) {
+  console.error("nothing has been measured: run make bench");
+  process.exit(1);
+}
+const measured = medians("target/criterion");
+const lines = [
+  "# What the benchmarks measured",
+  "",
+  `Written by \`make bench\`; medians on ${cpus().length} cores of ${cpus()[0]?.model.trim() ?? "an unknown processor"}. Machines are shared and noisy: the ratios count, not the figures.`,
+  "",
+  "| rule | median | limit | |",
+  "|---|---|---|---|",
+];
+for (const [name, limit] of Object.entries(LIMITS)) {
+  const median = measured.get(name);
+  const kept = median === undefined ? "not measured" : median <= limit ? "kept" : "**not kept**";
+  lines.push(`| ${name} | ${median === undefined ? "" : time(median)} | ${time(limit)} | ${kept} |`);
+}
+lines.push("", "| tier | ours | peer in the same run | ratio | wanted |", "|---|---|---|---|---|");
+for (const { name, ours, peer, wanted } of PEERS) {
+  const [mine, theirs] = [measured.get(ours), measured.get(peer)];
+  if (mine === undefined || theirs === undefined) continue;
+  lines.push(`| ${name} | ${time(mine)} | ${peer.split("/")[1]}: ${time(theirs)} | ${(mine / theirs).toFixed(2)} | ${wanted} |`);
+}
+const memory = "target/criterion/memory.json";
+if (existsSync(memory)) {
+  const { entries, bytes_per_entry } = JSON.parse(readFileSync(memory, "utf8"));
+  lines.push("", `Memory: ${bytes_per_entry.toFixed(0)} bytes an entry beyond the value, of ${entries} entries.`);
+}
+lines.push("", "All medians:", "", "| benchmark | median |", "|---|---|");
+for (const [name, median] of [...measured].sort()) lines.push(`| ${name} | ${time(median)} |`);
+mkdirSync("bench", { recursive: true });
+writeFileSync("bench/results.md", `${lines.join("\n")}\n`);
+console.log(`bench/results.md: ${measured.size} benchmarks`);
