@@ -1,0 +1,89 @@
+//! The worker in workerd.
+
+use std::fmt::Write as _;
+
+use http::Method;
+use sha2::{Digest as _, Sha256};
+use tokio::process::Command;
+
+use crate::client::{Answer, Client};
+use crate::process::{Process, root, url_of};
+
+/// A token that may purge everything.
+pub const PURGE_TOKEN: &str = "a-token-that-may-purge-everything";
+
+/// A token that may purge only `surrogate-key:product:*`.
+pub const READ_ONLY_TOKEN: &str = "a-token-that-may-purge-products";
+
+/// A running edge.
+pub struct Edge {
+    /// Sends requests to it.
+    pub client: Client,
+    process: Process,
+}
+
+impl Edge {
+    /// Starts one before `origin`, with [`PURGE_TOKEN`] and [`READ_ONLY_TOKEN`].
+    pub async fn start(origin: &str) -> Self {
+        let tokens = serde_json::json!([
+            { "name": "all", "sha256": hash(PURGE_TOKEN), "allow": ["*"] },
+            { "name": "products", "sha256": hash(READ_ONLY_TOKEN), "allow": ["surrogate-key:product:*"] },
+        ]);
+        Self::start_with(&[
+            ("ORIGIN", origin),
+            ("TERRACE_PURGE_TOKENS", &tokens.to_string()),
+        ])
+        .await
+    }
+
+    /// Starts one with these variables.
+    pub async fn start_with(vars: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(root().join("node_modules/.bin/node"));
+        command.arg("scripts/edge.mjs");
+        for (name, value) in vars {
+            command.arg("--var").arg(format!("{name}={value}"));
+        }
+        let (process, ready) = Process::start("the edge", &mut command).await;
+        Self {
+            client: Client::new(&url_of(&ready)),
+            process,
+        }
+    }
+
+    /// `GET`.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.client.get(path).await
+    }
+
+    /// Purges with [`PURGE_TOKEN`].
+    pub async fn purge(&self, request: &serde_json::Value) -> Answer {
+        self.purge_as(PURGE_TOKEN, &request.to_string()).await
+    }
+
+    /// Sends `body` as a purge with `token`.
+    pub async fn purge_as(&self, token: &str, body: &str) -> Answer {
+        let bearer = format!("Bearer {token}");
+        self.client
+            .send(
+                Method::POST,
+                "/.terrace/purge",
+                &[("authorization", &bearer)],
+                body,
+            )
+            .await
+    }
+
+    /// Stops it.
+    pub async fn stop(self) {
+        self.process.stop().await;
+    }
+}
+
+fn hash(token: &str) -> String {
+    Sha256::digest(token)
+        .iter()
+        .fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").unwrap();
+            text
+        })
+}

@@ -1,0 +1,18 @@
+//! What the end-to-end tests stand on: real processes on free ports, ended with the test, and an origin that
+//! holds its answers until it is told.
+
+mod browser;
+mod client;
+mod edge;
+mod origin;
+mod process;
+mod redis;
+mod shop;
+
+pub use browser::run_in_chromium;
+pub use client::{Answer, Client};
+pub use edge::{Edge, PURGE_TOKEN, READ_ONLY_TOKEN};
+pub use origin::{Content, Hold, TestOrigin};
+pub use process::{Process, root, wait_until};
+pub use redis::RedisServer;
+pub use shop::{Shop, ShopOptions};
