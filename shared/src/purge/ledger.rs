@@ -2,8 +2,10 @@
 
 mod encode;
 
+use super::entry::EntryScopes;
 use super::marks::{MarkTable, Marks, Sketch};
-use super::scope::{EntryScopes, Pattern, Purge, PurgeMode, Scope};
+use super::pattern::Pattern;
+use super::scope::{Purge, PurgeMode, Scope};
 use super::{Epoch, Fence, Incarnation, Sequence};
 use crate::time::{DeltaSeconds, Timestamp};
 

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use super::scope::{Fingerprint, PurgeMode};
+use super::entry::Fingerprint;
+use super::scope::PurgeMode;
 use super::{Sequence, Verdict};
 
 /// Where a scope was last purged, hard and soft apart: a later soft purge must not hide an earlier hard one (R2).

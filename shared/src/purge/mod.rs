@@ -7,14 +7,18 @@
 //! The rules are numbered R1 to R12 where they are implemented; `ledger/tests.rs` proves them on
 //! random schedules of fills, purges, lag and crashes, and proves that breaking one is noticed.
 
+mod entry;
 mod epoch;
 mod ledger;
 mod marks;
+mod pattern;
 mod replica;
 mod scope;
 pub mod wire;
 
+pub use entry::{EntryScopes, Fingerprint};
 pub use epoch::{Epoch, EpochError, Fence, Incarnation, Sequence};
 pub use ledger::{ApplyError, Ledger, LedgerLimits, Record, Update, Verdict};
+pub use pattern::Pattern;
 pub use replica::{Lag, Replica};
-pub use scope::{EntryScopes, Fingerprint, Pattern, Purge, PurgeMode, Scope, ScopeError};
+pub use scope::{Purge, PurgeMode, Scope, ScopeError};

@@ -1,7 +1,7 @@
 //! A ledger's copy in a reader's memory, which knows how old its view is (R7).
 
+use super::entry::EntryScopes;
 use super::ledger::{ApplyError, Ledger, Record, Update, Verdict};
-use super::scope::EntryScopes;
 use super::{Epoch, Fence, Sequence};
 use crate::time::{Milliseconds, TimestampMillis};
 
