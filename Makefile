@@ -3,11 +3,12 @@
 SHELL := /bin/bash
 ENV := . scripts/env.sh &&
 STAGE := $(ENV) bash scripts/stage.sh
-CARGO_NATIVE := --workspace --exclude e2e --locked
+# One set of packages and features for all native builds, so that nothing is built twice.
+CARGO_ALL := --workspace --all-features --locked
 BACKEND := target/release/examples/shop
 TERRACE := target/release/terrace
 
-.PHONY: help setup setup-test demo start replay test test-native test-wasm test-edge test-e2e deploy-check lint bench
+.PHONY: help setup setup-test demo start replay test test-wasm deploy-check lint bench
 
 help:
 	@echo 'make start         the demo: browser, edge, service, memory, Redis and database, until Ctrl-C'
@@ -25,8 +26,7 @@ setup-test:
 
 demo: setup
 	@$(ENV) bash scripts/build-edge.sh
-	@$(ENV) cargo build --quiet --release --locked -p terrace-origin --all-features --example shop
-	@$(ENV) cargo build --quiet --release --locked -p terrace-cli
+	@$(ENV) cargo build --release --locked -p terrace-origin -p terrace-cli --all-features --example shop --bin terrace
 
 start: demo
 	@$(TERRACE) check terrace.toml
@@ -36,29 +36,21 @@ replay: demo
 	@$(ENV) exec node scripts/start.mjs --backend $(BACKEND) --run $(TERRACE) replay $(if $(TRACE),--trace $(TRACE))
 
 test: setup-test
-	@$(STAGE) 'native tests' make -s test-native
 	@$(STAGE) 'wasm tests' make -s test-wasm
 	@$(STAGE) 'edge build' bash scripts/build-edge.sh
 	@$(STAGE) 'deploy check' make -s deploy-check
-	@$(STAGE) 'end-to-end tests' make -s test-e2e
-
-test-native:
-	@$(ENV) cargo test $(CARGO_NATIVE) --all-features
+	@$(STAGE) 'build' cargo build $(CARGO_ALL) --bins --examples
+	@$(STAGE) 'tests' cargo test $(CARGO_ALL)
 
 test-wasm:
 	@$(ENV) with_wasm cargo test --locked --target wasm32-unknown-unknown -p terrace-shared -p terrace-edge --lib
-
-test-e2e:
-	@$(ENV) cargo build --locked -p terrace-origin --all-features --example shop
-	@$(ENV) cargo build --locked -p terrace-cli
-	@$(ENV) cargo test --locked -p e2e
 
 deploy-check: setup
 	@$(ENV) wrangler deploy --dry-run --outdir target/deploy
 
 lint: setup
 	@$(STAGE) 'format' cargo fmt --all --check
-	@$(STAGE) 'clippy' cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+	@$(STAGE) 'clippy' cargo clippy $(CARGO_ALL) --all-targets -- -D warnings
 	@$(STAGE) 'clippy without Redis' cargo clippy -p terrace-origin --no-default-features --locked -- -D warnings
 	@$(STAGE) 'clippy on wasm' bash -c '. scripts/env.sh && with_wasm cargo clippy --target wasm32-unknown-unknown -p terrace-shared -p terrace-edge --locked -- -D warnings'
 	@$(STAGE) 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --workspace --exclude e2e --no-deps --all-features --locked

@@ -113,12 +113,14 @@ build_wasm_std() {
   rm -rf "$work"
 }
 
-# A cargo-installed tool, by version: `cargo_tool CRATE VERSION`.
+# A cargo-installed tool, by version: `cargo_tool CRATE VERSION`. They run for seconds and compile for minutes, so they
+# are optimised a little only.
 cargo_tool() {
   local root=$TERRACE_CACHE/$1-$2
   [ -x "$root/ready" ] && return 0
   install_tool() {
-    cargo install --quiet --locked --root "$root.partial" --target-dir "$TERRACE_CACHE/tool-builds" "$1@$2" && rm -rf "$root" && touch "$root.partial/ready" && chmod +x "$root.partial/ready" && mv "$root.partial" "$root"
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+      cargo install --quiet --locked --root "$root.partial" --target-dir "$TERRACE_CACHE/tool-builds" "$1@$2" && rm -rf "$root" && touch "$root.partial/ready" && chmod +x "$root.partial/ready" && mv "$root.partial" "$root"
   }
   step "$1 $2" install_tool "$1" "$2" || fail "$1 $2 did not install" "cargo install --locked $1@$2, with a network"
 }
