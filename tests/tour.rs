@@ -88,6 +88,50 @@ async fn one_purge_reaches_the_edge_another_process_and_redis() {
     edge.stop().await;
 }
 
+#[tokio::test]
+async fn every_page_of_the_shop_is_cached_in_memory_and_at_the_edge() {
+    let shop = Shop::start(ShopOptions::default()).await;
+    let edge = Edge::start(shop.client.base()).await;
+    for (namespace, path, same) in [
+        (
+            "product",
+            "/api/products/1",
+            "/api/products/1?utm_source=mail",
+        ),
+        ("category", "/api/categories/7", "/api/categories/7?"),
+        (
+            "category",
+            "/api/categories/7?page=2",
+            "/api/categories/7?page=2&utm_x=1",
+        ),
+        ("plan_catalog", "/api/plans/3", "/api/plans/3"),
+        (
+            "plan_search",
+            "/api/plans?region=TX&kwh=500",
+            "/api/plans?kwh=500&region=TX",
+        ),
+        ("stats", "/api/reports/sales", "/api/reports/sales"),
+    ] {
+        let direct = shop.client.get(path).await;
+        assert_eq!(direct.status, 200, "{path}: {}", direct.text());
+        let before = shop.stats(namespace).await["memory_hits_total"].as_u64();
+        let first = edge.get(path).await;
+        assert_eq!(first.body, direct.body, "{path}");
+        assert!(
+            first.cache_status().contains("stored"),
+            "{path}: {}",
+            first.cache_status()
+        );
+        let after = shop.stats(namespace).await["memory_hits_total"].as_u64();
+        assert_eq!(after, before.map(|hits| hits + 1), "{path}");
+        let second = edge.get(same).await;
+        assert!(second.is_hit(), "{same}: {}", second.cache_status());
+    }
+    let missing = edge.get("/api/products/999999").await;
+    assert_eq!(missing.status, 404);
+    shop.stop().await;
+}
+
 async fn free_address() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap().to_string()

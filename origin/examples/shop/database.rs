@@ -91,7 +91,7 @@ impl Database {
                  FROM products p LEFT JOIN reviews r ON r.product = p.id WHERE p.category = ?1
                  GROUP BY p.id ORDER BY rating DESC, p.id LIMIT 20 OFFSET ?2",
             )?;
-            statement.query_map([id, page.saturating_mul(20)], product)?.collect()
+            statement.query_map([id, page.saturating_sub(1).saturating_mul(20)], product)?.collect()
         })
         .await
     }

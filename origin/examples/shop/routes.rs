@@ -99,8 +99,12 @@ async fn set_price(
 /// The page of a list.
 #[derive(Deserialize)]
 struct PageOf {
-    #[serde(default)]
+    #[serde(default = "first_page")]
     page: u32,
+}
+
+const fn first_page() -> u32 {
+    1
 }
 
 async fn category(
@@ -110,12 +114,13 @@ async fn category(
 ) -> Result<Response, PageError> {
     let epoch = shop.cache.epoch();
     let database = shop.database.clone();
+    let parts = match number {
+        0 | 1 => key!(category_id: id), // the policy's page is optional, and the first has none
+        _ => key!(category_id: id, page: number),
+    };
     let products = shop
         .categories
-        .get_or_fill(&key!(category_id: id, page: number), async move |fill| {
-            fill.surrogate_key(format!("category:{id}"));
-            database.category(id, number).await
-        })
+        .get_or_fill(&parts, async move |_| database.category(id, number).await)
         .await?;
     Ok(page(Some(&*products), &format!("category:{id}"), epoch))
 }
@@ -157,12 +162,15 @@ async fn plan_search(
     let searched = region.clone();
     let plans = shop
         .plan_searches
-        .get_or_fill(&key!(region: &region, kwh: kwh), async move |fill| {
-            fill.surrogate_key(format!("region:{searched}"));
+        .get_or_fill(&key!(region: &region, kwh: kwh), async move |_| {
             database.plans(searched, kwh).await
         })
         .await?;
-    Ok(page(Some(&*plans), &format!("region:{region}"), epoch))
+    Ok(page(
+        Some(&*plans),
+        &format!("plans region:{region}"),
+        epoch,
+    ))
 }
 
 async fn sales(State(shop): State<Arc<Shop>>) -> Result<Response, PageError> {
@@ -170,11 +178,11 @@ async fn sales(State(shop): State<Arc<Shop>>) -> Result<Response, PageError> {
     let database = shop.database.clone();
     let sales = shop
         .sales
-        .get_or_fill(&key!(report: "sales"), async move |_| {
+        .get_or_fill(&key!(metric: "sales"), async move |_| {
             database.sales().await
         })
         .await?;
-    Ok(page(Some(&*sales), "report:sales", epoch))
+    Ok(page(Some(&*sales), "stats", epoch))
 }
 
 /// A page with its surrogate keys, and the ledger's position before it began to be made (R9).

@@ -60,9 +60,12 @@ impl Default for LedgerLimits {
 
 /// What brings a replica's ledger up to its authority's.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "an update is taken apart where it is made or received, and kept nowhere"
+#[cfg_attr(
+    target_pointer_width = "64",
+    expect(
+        clippy::large_enum_variant,
+        reason = "an update is taken apart where it is made or received, and kept nowhere"
+    )
 )]
 pub enum Update {
     /// The records after the sequence that the replica asked from, oldest first.
