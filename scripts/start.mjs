@@ -98,6 +98,7 @@ async function main() {
   }
   try {
     const backendUrl = await backend.ready;
+    if (!URL.canParse(backendUrl)) throw new Error(`ORIGIN would be ${backendUrl}: the backend did not say where it listens`);
     const purgeTokens = JSON.stringify([{ name: "demo", sha256, allow: ["*"] }]);
     edge = await startEdge({ port: edgePort, vars: { ORIGIN: backendUrl, TERRACE_PURGE_TOKENS: purgeTokens } });
     backend.ended.then(async (how) => {

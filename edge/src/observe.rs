@@ -83,6 +83,14 @@ pub(crate) struct Counters {
     purges_refused: u64,
 }
 
+#[cfg(all(test, target_arch = "wasm32"))]
+impl Counters {
+    /// Stored entries that could not be decoded.
+    pub(crate) fn undecodable(&self) -> u64 {
+        self.undecodable
+    }
+}
+
 /// What has been counted so far.
 pub(crate) fn snapshot() -> Counters {
     let read = |what: Count| COUNTS.with(|counts| counts.get(what as usize).map_or(0, Cell::get));

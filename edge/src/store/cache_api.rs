@@ -215,3 +215,46 @@ mod tests {
         }
     }
 }
+
+#[cfg(all(test, target_arch = "wasm32"))]
+mod wasm_tests {
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    use super::*;
+
+    /// Has the Cache API answer with these fields, whatever it is asked for.
+    fn cache_answers(fields: &str) {
+        js_sys::Function::new_no_args(&format!(
+            "globalThis.Cache = class {{ async match() {{ return new Response('body', {{ headers: {fields} }}); }} }};
+             globalThis.caches = {{ default: new Cache() }};"
+        ))
+        .call0(&JsValue::NULL)
+        .unwrap();
+    }
+
+    #[wasm_bindgen_test]
+    async fn what_cannot_be_decoded_is_a_miss_that_is_counted() {
+        let before = observe::snapshot();
+        let damaged = [
+            "{}",
+            "{ 'terrace-head': '' }",
+            "{ 'terrace-head': '!!!' }",
+            "{ 'terrace-head': 'AAAA' }",
+            "{ 'terrace-head': '/////w' }",
+            "{ 'terrace-vary': '' }",
+            "{ 'terrace-vary': '9 ff 12 accept' }",
+        ];
+        for fields in damaged {
+            cache_answers(fields);
+            assert!(get(StoreKey::of(b"key")).await.is_none(), "{fields}");
+        }
+        let undecodable = observe::snapshot().undecodable() - before.undecodable();
+        assert_eq!(undecodable, damaged.len() as u64);
+
+        cache_answers("{ 'terrace-vary': '1 00000000000000ff 12 accept' }");
+        assert!(matches!(
+            get(StoreKey::of(b"key")).await,
+            Some(Slot::Vary(_))
+        ));
+    }
+}

@@ -13,6 +13,8 @@ use crate::http_client::Answer;
 #[derive(Debug, Deserialize)]
 pub(super) struct OriginCounts {
     namespaces: BTreeMap<String, NamespaceCounts>,
+    /// The Redis tier's own counters; none without Redis.
+    redis: Option<serde_json::Value>,
 }
 
 /// What a replay reads of one namespace's.
@@ -116,7 +118,9 @@ pub(super) fn text(
         let fills = grown(|counts| counts.fills);
         let asked = memory + redis + fills;
         line("memory", memory, asked, "that reached the origin");
-        line("redis", redis, asked - memory, "that memory did not have");
+        if after.redis.is_some() {
+            line("redis", redis, asked - memory, "that memory did not have");
+        }
         line(
             "overall",
             answered.saturating_sub(fills),
@@ -170,6 +174,7 @@ mod tests {
             }
         }
         let counts = |memory_hits, redis_hits, fills| OriginCounts {
+            redis: Some(serde_json::json!({})),
             namespaces: BTreeMap::from([(
                 "product".to_owned(),
                 NamespaceCounts {
