@@ -13,7 +13,7 @@ async fn purges_that_may_not_or_cannot_be_carried_out_change_nothing() {
     let cached = [("cache-control", "max-age=600"), ("surrogate-key", "plans")];
     origin.set("/api/plans", Content::new("1", &cached));
     let edge = Edge::start(&origin.url).await;
-    edge.get("/api/plans").await;
+    edge.hit("/api/plans").await;
     let status = edge.get("/.terrace/status").await.json();
 
     let everything = r#"{"everything":true}"#;
@@ -87,6 +87,11 @@ async fn unknown_routes_and_an_origin_that_is_down_are_said_plainly() {
     assert_eq!(unknown.status, 404);
     assert_eq!(unknown.text(), "no such path\n");
     assert_eq!(edge.get("/api/plans").await.text(), "kept");
+    wait_until("it is stored", async || {
+        let status = edge.get("/.terrace/status").await.json();
+        (status["counters"]["stored"].as_u64()? > 0).then_some(())
+    })
+    .await;
 
     origin.stop().await;
     let kept = edge.get("/api/plans").await;

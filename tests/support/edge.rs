@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 
 use crate::client::{Answer, Client};
-use crate::process::{Process, root, url_of};
+use crate::process::{Process, root, url_of, wait_until};
 
 /// A token that may purge everything.
 pub const PURGE_TOKEN: &str = "a-token-that-may-purge-everything";
@@ -53,6 +53,14 @@ impl Edge {
     /// `GET`.
     pub async fn get(&self, path: &str) -> Answer {
         self.client.get(path).await
+    }
+
+    /// `GET`, again and again until the edge has stored what it answered before: that happens behind the answer.
+    pub async fn hit(&self, path: &str) -> Answer {
+        wait_until(&format!("{path} is a hit"), async || {
+            Some(self.get(path).await).filter(Answer::is_hit)
+        })
+        .await
     }
 
     /// Purges with [`PURGE_TOKEN`].
