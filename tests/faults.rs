@@ -1,7 +1,7 @@
 //! What goes wrong is answered clearly, and nothing is lost by it.
 
 use e2e::{
-    Content, Edge, PURGE_TOKEN, READ_ONLY_TOKEN, RedisServer, Shop, ShopOptions, TestOrigin,
+    Content, Edge, PRODUCTS_TOKEN, PURGE_TOKEN, RedisServer, Shop, ShopOptions, TestOrigin,
     wait_until,
 };
 use http::Method;
@@ -20,9 +20,9 @@ async fn purges_that_may_not_or_cannot_be_carried_out_change_nothing() {
     let too_many = json!({ "keys": vec!["k"; 1_025] }).to_string();
     for (token, body, code, part) in [
         ("wrong", everything, 401, "token"),
-        (READ_ONLY_TOKEN, everything, 403, "all"),
+        (PRODUCTS_TOKEN, everything, 403, "all"),
         (
-            READ_ONLY_TOKEN,
+            PRODUCTS_TOKEN,
             r#"{"surrogate_keys":["product:1","plans"]}"#,
             403,
             "surrogate-key:plans",
@@ -71,7 +71,7 @@ async fn a_scoped_token_may_purge_its_own() {
     let origin = TestOrigin::start().await;
     let edge = Edge::start(&origin.url).await;
     let receipt = edge
-        .purge_as(READ_ONLY_TOKEN, r#"{"surrogate_keys":["product:1"]}"#)
+        .purge_as(PRODUCTS_TOKEN, r#"{"surrogate_keys":["product:1"]}"#)
         .await;
     assert_eq!(receipt.status, 200, "{}", receipt.text());
     assert_eq!(receipt.json()["scopes"], 1);

@@ -34,6 +34,12 @@ enum Looked<A> {
     Asking(Ask),
 }
 
+/// What a read has come to before its source is asked.
+enum Entered<A> {
+    Answered(Answer<A>),
+    Filling(Ask, Filling),
+}
+
 impl<T: Send + Sync + 'static> Namespace<T> {
     pub(crate) fn new(cache: Cache, space: Arc<Space>) -> Self {
         Self {
@@ -85,18 +91,10 @@ impl<T: Send + Sync + 'static> Namespace<T> {
         F: FnOnce(Fill) -> Fut,
         Fut: Future<Output = Result<X, E>>,
     {
-        let mut ask = match self.look::<X, E>(key)? {
-            Looked::Answered(answer) => return Ok(answer),
-            Looked::Asking(ask) => ask,
+        let (ask, filling) = match self.enter::<X, E>(key).await? {
+            Entered::Answered(answer) => return Ok(answer),
+            Entered::Filling(ask, filling) => (ask, filling),
         };
-        let engine = self.cache.engine();
-        let lead = match engine.board(&mut ask).await {
-            Boarding::Served(served) => return Ok(self.served::<X>(&ask, &served)),
-            Boarding::TimedOut(limit) => return self.timed_out::<X, E>(&ask, limit),
-            Boarding::Lead(lead) => Some(lead),
-            Boarding::Alone => None,
-        };
-        let filling = Filling::begin(engine, &ask, key, lead);
         let source = fill(filling.handle());
         let filled = filling
             .run::<T, X, E>(source, self.space.policy.hard_timeout)
@@ -150,24 +148,16 @@ impl<T: Send + Sync + 'static> Namespace<T> {
         F: FnOnce(Fill) -> Fut,
         Fut: Future<Output = Result<X, E>> + Send + 'static,
     {
-        let mut ask = match self.look::<X, E>(key)? {
-            Looked::Answered(answer) => return Ok(answer),
-            Looked::Asking(ask) => ask,
+        let (ask, filling) = match self.enter::<X, E>(key).await? {
+            Entered::Answered(answer) => return Ok(answer),
+            Entered::Filling(ask, filling) => (ask, filling),
         };
-        let engine = self.cache.engine();
-        let lead = match engine.board(&mut ask).await {
-            Boarding::Served(served) => return Ok(self.served::<X>(&ask, &served)),
-            Boarding::TimedOut(limit) => return self.timed_out::<X, E>(&ask, limit),
-            Boarding::Lead(lead) => Some(lead),
-            Boarding::Alone => None,
-        };
-        let filling = Filling::begin(engine, &ask, key, lead);
         let source = fill(filling.handle());
         // The caller's time-outs are for the caller; the fill itself may take longer, but not for ever.
         let limit = self.space.policy.hard_timeout;
         let longest = limit.map(|limit| Milliseconds::new(limit.as_u64().saturating_mul(10)));
         let task = tokio::spawn(filling.run::<T, X, E>(source, longest));
-        if let Some(served) = engine.serve_held(&ask, StaleReason::Grace) {
+        if let Some(served) = self.cache.engine().serve_held(&ask, StaleReason::Grace) {
             return Ok(self.served::<X>(&ask, &served));
         }
         match ask.wait(task).await {
@@ -204,6 +194,27 @@ impl<T: Send + Sync + 'static> Namespace<T> {
     /// What the policy says of this namespace.
     pub fn policy(&self) -> &KeySpace {
         &self.space.policy
+    }
+
+    /// Answers from what is stored or from somebody else's fill, or begins one.
+    async fn enter<X: Filled<T>, E>(&self, key: &KeyParts) -> Result<Entered<X::Answer>, Error<E>> {
+        let mut ask = match self.look::<X, E>(key)? {
+            Looked::Answered(answer) => return Ok(Entered::Answered(answer)),
+            Looked::Asking(ask) => ask,
+        };
+        let engine = self.cache.engine();
+        let lead = match engine.board(&mut ask).await {
+            Boarding::Served(served) => {
+                return Ok(Entered::Answered(self.served::<X>(&ask, &served)));
+            }
+            Boarding::TimedOut(limit) => {
+                return self.timed_out::<X, E>(&ask, limit).map(Entered::Answered);
+            }
+            Boarding::Lead(lead) => Some(lead),
+            Boarding::Alone => None,
+        };
+        let filling = Filling::begin(engine, &ask, key, lead);
+        Ok(Entered::Filling(ask, filling))
     }
 
     /// Looks into memory.

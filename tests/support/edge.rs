@@ -13,7 +13,7 @@ use crate::process::{Process, root, url_of, wait_until};
 pub const PURGE_TOKEN: &str = "a-token-that-may-purge-everything";
 
 /// A token that may purge only `surrogate-key:product:*`.
-pub const READ_ONLY_TOKEN: &str = "a-token-that-may-purge-products";
+pub const PRODUCTS_TOKEN: &str = "a-token-that-may-purge-products";
 
 /// A running edge.
 pub struct Edge {
@@ -23,11 +23,11 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Starts one before `origin`, with [`PURGE_TOKEN`] and [`READ_ONLY_TOKEN`].
+    /// Starts one before `origin`, with [`PURGE_TOKEN`] and [`PRODUCTS_TOKEN`].
     pub async fn start(origin: &str) -> Self {
         let tokens = serde_json::json!([
             { "name": "all", "sha256": hash(PURGE_TOKEN), "allow": ["*"] },
-            { "name": "products", "sha256": hash(READ_ONLY_TOKEN), "allow": ["surrogate-key:product:*"] },
+            { "name": "products", "sha256": hash(PRODUCTS_TOKEN), "allow": ["surrogate-key:product:*"] },
         ]);
         Self::start_with(&[
             ("ORIGIN", origin),

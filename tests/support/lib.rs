@@ -11,7 +11,7 @@ mod shop;
 
 pub use browser::run_in_chromium;
 pub use client::{Answer, Client};
-pub use edge::{Edge, PURGE_TOKEN, READ_ONLY_TOKEN};
+pub use edge::{Edge, PRODUCTS_TOKEN, PURGE_TOKEN};
 pub use origin::{Content, Hold, TestOrigin};
 pub use process::{Process, root, wait_until};
 pub use redis::RedisServer;

@@ -208,16 +208,7 @@ fn read_extent(reader: &mut Reader<'_>) -> Result<Extent, DecodeError> {
 
 fn write_vary(writer: &mut Writer, vary: &VaryKey) {
     writer.count(vary.0.len());
-    for (name, value) in &vary.0 {
-        writer.bytes(name.as_str().as_bytes());
-        match value {
-            None => writer.u8(0),
-            Some(value) => {
-                writer.u8(1);
-                writer.bytes(value);
-            }
-        }
-    }
+    writer.0.extend_from_slice(&vary.to_bytes());
 }
 
 fn read_vary(reader: &mut Reader<'_>) -> Result<VaryKey, DecodeError> {
