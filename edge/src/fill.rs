@@ -13,6 +13,7 @@ use terrace_shared::http::{
     Fill, ForwardAs, Freshness, OnFailure, OnResponse, RequestFacts, ResponseHead, StoredResponse,
     ValidationRequest, on_failure, on_response, request_fields,
 };
+use terrace_shared::intake::{ROUTE_KEYS, route_keys};
 use terrace_shared::outcome::{CacheStatus, ForwardReason, NotStored, StaleReason};
 use terrace_shared::purge::{Fence, Lag, Verdict};
 use terrace_shared::time::{DeltaSeconds, Milliseconds, TimestampMillis};
@@ -26,7 +27,6 @@ use crate::pass::send;
 use crate::purge::client;
 use crate::refusal::Refusal;
 use crate::respond::{Age, Place, respond};
-use crate::route::{ROUTE_KEYS, route_keys};
 use crate::store::{self, Entry, Found, StoreKey, StoredBody};
 use crate::visit::Visit;
 
@@ -88,7 +88,7 @@ pub(crate) async fn answer(
     lag: Lag,
 ) -> web_sys::Response {
     let said = CacheStatus::forward(CacheStatus::NAME, forward.reason());
-    let outcome = ask(visit, &visit.facts, &found, forward).await;
+    let outcome = ask(visit, &visit.intake.facts, &found, forward).await;
     let found_entry = found.entry.clone();
     match (outcome, found_entry) {
         (Outcome::New(head, answer), _) => {
@@ -127,7 +127,7 @@ pub(crate) async fn answer(
                 head,
                 body: before.body,
             };
-            store::forget(visit.key, &found, &visit.facts).await;
+            store::forget(visit.key, &found, &visit.intake.facts).await;
             let age = Age::Stored(entry.head.current_age(clock::now().timestamp()));
             respond(visit, &entry, age, &entry.body.place().sign(said, lag)).await
         }
@@ -178,7 +178,7 @@ pub(crate) fn behind(visit: &Rc<Visit>, found: Found) {
     let visit_behind = Rc::clone(visit);
     visit.context.wait_until(async move {
         let visit = visit_behind;
-        let facts = visit.facts.for_fill();
+        let facts = visit.intake.facts.for_fill();
         let forward = found
             .entry
             .as_ref()
@@ -195,7 +195,7 @@ pub(crate) fn behind(visit: &Rc<Visit>, found: Found) {
                     Some(StoredBody::Memory(bytes)) => Some(StoredBody::Memory(bytes.clone())),
                     // The stream went to the client; there is another one where it came from.
                     Some(StoredBody::CacheApi(..) | StoredBody::Origin(_)) | None => {
-                        let again = store::look_up_cache_api(visit.key, &visit.facts).await;
+                        let again = store::look_up_cache_api(visit.key, &visit.intake.facts).await;
                         again.entry.map(|entry| entry.body)
                     }
                 };
@@ -234,7 +234,7 @@ async fn ask_once(
     forward: &Forward,
 ) -> Option<Outcome> {
     observe::count(Count::Forwarded);
-    let rules = visit.rules.decide();
+    let rules = visit.intake.rules.decide();
     let verdict = |head: &StoredResponse| client::verdict(head.fence(), head.scopes());
     let head = found.entry.as_ref().map(|entry| &*entry.head);
     let considered = head.filter(|head| verdict(head) != Verdict::Dropped);
@@ -245,7 +245,7 @@ async fn ask_once(
         Forward::Plain(_) if facts.is_conditional_or_partial() => ForwardAs::Client,
         Forward::Plain(_) => ForwardAs::Fill,
     };
-    let fields = request_fields(&visit.fields, forward_as);
+    let fields = request_fields(&visit.intake.fields, forward_as);
     let asked = origin::ask(visit, facts.method().as_str(), fields, None).await;
 
     let judged = considered.map_or(Verdict::Untouched, verdict);
@@ -266,14 +266,14 @@ async fn ask_once(
         observe::count(Count::NotStored);
         return Some(Outcome::Passed(NotStored::LedgerLag, answer));
     };
-    if let Some(keys) = route_keys(visit.route(), visit.target.path()) {
+    if let Some(keys) = route_keys(visit.route(), visit.intake.target.path()) {
         answer.fields.insert(ROUTE_KEYS, keys);
     }
     let fill = Fill {
         exchange: answer.exchange,
         fence: Fence::at(epoch),
-        host: &visit.target.host,
-        path_and_query: &visit.path_and_query,
+        host: &visit.intake.target.host,
+        path_and_query: &visit.intake.path_and_query,
     };
     let response = ResponseHead {
         status: answer.status,
@@ -314,7 +314,14 @@ fn store_behind(visit: &Rc<Visit>, found: Found, entry: Entry, asked_at: Timesta
     let visit_behind = Rc::clone(visit);
     visit.context.wait_until(async move {
         let visit = visit_behind;
-        store::put(visit.key, found.marker, &visit.facts, entry, asked_at).await;
+        store::put(
+            visit.key,
+            found.marker,
+            &visit.intake.facts,
+            entry,
+            asked_at,
+        )
+        .await;
     });
 }
 

@@ -16,10 +16,8 @@ pub mod purge;
 mod purge_object;
 mod refusal;
 mod respond;
-mod route;
 mod serve;
 mod store;
-mod target;
 mod visit;
 
 pub use purge_object::PurgeObject;

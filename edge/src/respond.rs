@@ -119,13 +119,20 @@ fn compose(
     length: Option<u64>,
     said: &CacheStatus,
 ) -> Answer {
-    let rules = visit.rules.answer(&entry.head);
+    let rules = visit.intake.rules.answer(&entry.head);
     let boundary = format!("{:016x}", convert::random_bits());
     let seconds = match age {
         Age::Stored(age) => age,
         Age::New => DeltaSeconds::ZERO,
     };
-    let mut answer = engine::answer(&visit.facts, &entry.head, seconds, length, &boundary, rules);
+    let mut answer = engine::answer(
+        &visit.intake.facts,
+        &entry.head,
+        seconds,
+        length,
+        &boundary,
+        rules,
+    );
     if age == Age::New {
         answer.fields.remove(AGE);
     }

@@ -15,7 +15,8 @@
 
 use std::rc::Rc;
 
-use terrace_shared::http::{Decision, StoredResponse, ValidationRequest, decide};
+use terrace_shared::http::Decision;
+use terrace_shared::intake::{Handling, judge};
 use terrace_shared::outcome::{CacheStatus, ForwardReason};
 use terrace_shared::policy::OnLedgerLag;
 use terrace_shared::purge::{Lag, Verdict};
@@ -28,7 +29,7 @@ use crate::purge::{client, handler};
 use crate::refusal::Refusal;
 use crate::respond::{Age, Place, respond};
 use crate::store::{self, Found};
-use crate::visit::{Edge, Handling, Visit};
+use crate::visit::{Edge, Visit};
 use crate::{assets, clock};
 
 /// Answers a request.
@@ -52,7 +53,7 @@ pub(crate) async fn serve(
     if let Some(asset) = assets::answer(&visit).await {
         return asset;
     }
-    if let Handling::Pass(reason) = visit.handling {
+    if let Handling::Pass(reason) = visit.intake.handling {
         return pass(&visit, reason).await;
     }
 
@@ -99,14 +100,14 @@ pub(crate) async fn serve(
 /// What the stores have for a request, and what to do with it: isolate memory first, and the Cache API
 /// when that is not enough, as another isolate may have filled or freshened it since.
 async fn look_up(visit: &Visit, lag: Lag) -> (Decision, Found, Place) {
-    let in_memory = store::look_up_memory(visit.key, &visit.facts);
-    let decision = judge(visit, &in_memory, lag);
+    let in_memory = store::look_up_memory(visit.key, &visit.intake.facts);
+    let decision = judged(visit, &in_memory, lag);
     if matches!(decision, Decision::Reuse { .. }) {
         observe::count(Count::MemoryHit);
         return (decision, in_memory, Place::Memory);
     }
-    let mut in_cache = store::look_up_cache_api(visit.key, &visit.facts).await;
-    let other = judge(visit, &in_cache, lag);
+    let mut in_cache = store::look_up_cache_api(visit.key, &visit.intake.facts).await;
+    let other = judged(visit, &in_cache, lag);
     if in_memory.entry.is_some() && usefulness(&other) <= usefulness(&decision) {
         return (decision, in_memory, Place::Memory);
     }
@@ -118,7 +119,7 @@ async fn look_up(visit: &Visit, lag: Lag) -> (Decision, Found, Place) {
 }
 
 /// The ledger's verdict on what was found, and then HTTP's.
-fn judge(visit: &Visit, found: &Found, lag: Lag) -> Decision {
+fn judged(visit: &Visit, found: &Found, lag: Lag) -> Decision {
     let head = found.entry.as_ref().map(|entry| &*entry.head);
     let verdict = head.map_or(Verdict::Untouched, |head| {
         client::verdict(head.fence(), head.scopes())
@@ -127,31 +128,18 @@ fn judge(visit: &Visit, found: &Found, lag: Lag) -> Decision {
         observe::count(Count::Purged);
     }
     let now = clock::now().timestamp();
-    let decision = decide(&visit.facts, head, verdict, now, visit.rules.decide());
-    match (decision, head) {
-        (Decision::Forward(ForwardReason::UriMiss), None) if found.marker.is_some() => {
+    let decision = judge(
+        &visit.intake.facts,
+        head,
+        (verdict, lag),
+        now,
+        &visit.intake.rules,
+    );
+    match decision {
+        Decision::Forward(ForwardReason::UriMiss) if found.marker.is_some() => {
             Decision::Forward(ForwardReason::VaryMiss)
         }
-        (decision, Some(head)) => under_lag(decision, head, lag, visit.route().on_ledger_lag),
-        (decision, None) => decision,
-    }
-}
-
-/// What a decision becomes when the view may lack a purge of what is stored (R7): only the origin knows.
-fn under_lag(
-    decision: Decision,
-    head: &StoredResponse,
-    lag: Lag,
-    on_ledger_lag: OnLedgerLag,
-) -> Decision {
-    match (&decision, lag, on_ledger_lag) {
-        (
-            Decision::Reuse { .. } | Decision::ReuseStale { .. },
-            Lag::Beyond(_) | Lag::Unknown,
-            OnLedgerLag::Revalidate | OnLedgerLag::Fail,
-        ) => ValidationRequest::of(head, ForwardReason::Stale)
-            .map_or(Decision::Forward(ForwardReason::Stale), Decision::Validate),
-        _ => decision,
+        decision => decision,
     }
 }
 
@@ -168,67 +156,11 @@ const fn usefulness(decision: &Decision) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
-    use terrace_shared::http::{
-        Exchange, Fill, OnResponse, RequestFacts, ResponseHead, Rules, on_response,
-    };
-    use terrace_shared::purge::{Epoch, Fence, Incarnation, Sequence};
-    use terrace_shared::time::{DeltaSeconds, Milliseconds, Timestamp};
+    use http::HeaderMap;
+    use terrace_shared::http::ValidationRequest;
+    use terrace_shared::time::DeltaSeconds;
 
     use super::*;
-
-    const NOW: Timestamp = Timestamp::from_unix_seconds(1_000_000);
-
-    fn stored(fields: &[(&'static str, &'static str)]) -> StoredResponse {
-        let rules = Rules::default();
-        let uri = Uri::from_static("https://a.example/");
-        let facts = RequestFacts::parse(&Method::GET, &uri, &HeaderMap::new(), NOW, &rules);
-        let fields: HeaderMap = fields
-            .iter()
-            .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
-            .collect();
-        let response = ResponseHead {
-            status: StatusCode::OK,
-            fields: &fields,
-        };
-        let fill = Fill {
-            exchange: Exchange {
-                requested_at: NOW,
-                received_at: NOW,
-            },
-            fence: Fence::at(Epoch {
-                incarnation: Incarnation::from_random(1),
-                sequence: Sequence::ZERO,
-            }),
-            host: "a.example",
-            path_and_query: "/",
-        };
-        match on_response(&facts, response, None, Verdict::Untouched, &fill, &rules) {
-            OnResponse::Store(head) => *head,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn under_lag_only_serve_stale_answers_without_asking_the_origin() {
-        let with_tag = stored(&[("cache-control", "max-age=60"), ("etag", "\"a\"")]);
-        let without = stored(&[("cache-control", "max-age=60")]);
-        let reuse = || Decision::Reuse {
-            age: DeltaSeconds::ZERO,
-            remaining: DeltaSeconds::seconds(60),
-        };
-        let late = Lag::Beyond(Milliseconds::new(9_000));
-        for lag in [late, Lag::Unknown] {
-            let decision = under_lag(reuse(), &with_tag, lag, OnLedgerLag::Revalidate);
-            assert!(matches!(decision, Decision::Validate(_)), "{decision:?}");
-            let decision = under_lag(reuse(), &without, lag, OnLedgerLag::Revalidate);
-            assert!(matches!(decision, Decision::Forward(_)), "{decision:?}");
-            let decision = under_lag(reuse(), &with_tag, lag, OnLedgerLag::ServeStale);
-            assert!(matches!(decision, Decision::Reuse { .. }), "{decision:?}");
-        }
-        let decision = under_lag(reuse(), &with_tag, Lag::Within, OnLedgerLag::Revalidate);
-        assert!(matches!(decision, Decision::Reuse { .. }), "{decision:?}");
-    }
 
     #[test]
     fn what_spares_the_origin_more_is_more_useful() {

@@ -1,0 +1,186 @@
+//! How a request comes to the cache: its target, its route with the rules for it, and its key.
+//!
+//! The shells that speak HTTP (the edge worker, the origin's tower layer) all begin with
+//! [`Intake::of`], so that one policy file means the same everywhere: a path that two readers could
+//! understand differently is refused, the route's query and cookie rules are applied, and host, path,
+//! query and keyed cookies become the key.
+
+mod cookies;
+mod forward;
+mod judge;
+mod rules;
+mod target;
+
+use std::sync::Arc;
+
+use ::http::header::{ACCEPT_ENCODING, UPGRADE};
+use ::http::{HeaderMap, HeaderValue, Method};
+
+use crate::http::RequestFacts;
+use crate::key::EncodedKey;
+use crate::outcome::ForwardReason;
+use crate::policy::{Route, RouteClass};
+use crate::time::Timestamp;
+use cookies::{Cookies, apply_cookies};
+
+pub use forward::origin_fields;
+pub use judge::judge;
+pub use rules::{ROUTE_KEYS, RouteRules, Routes, browser_cache_control, route_keys};
+pub use target::{Target, TargetError};
+
+/// A request as the cache sees it.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    /// What it asks for.
+    pub target: Target,
+    /// Path and query as the route normalises them: what is asked of the origin, and purged by.
+    pub path_and_query: Box<str>,
+    /// The client's fields, less the cookies that the route leaves out.
+    pub fields: HeaderMap,
+    /// What of them matters to the decisions.
+    pub facts: RequestFacts,
+    /// Its route, with the rules for it.
+    pub rules: Arc<RouteRules>,
+    /// Whether it has to do with the stores at all.
+    pub handling: Handling,
+    /// Under which key its responses are stored, variants apart.
+    pub key: EncodedKey,
+}
+
+/// Whether a request has to do with the stores at all.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Handling {
+    /// It may be answered from them, and its response stored.
+    Cache,
+    /// It passes them by.
+    Pass(ForwardReason),
+}
+
+impl Intake {
+    /// Finds the route of a request, and reads the request by its rules.
+    pub fn of(
+        method: &Method,
+        target: Target,
+        mut fields: HeaderMap,
+        routes: &Routes,
+        now: Timestamp,
+    ) -> Self {
+        let rules = Arc::clone(routes.find(target.path()));
+        let route = rules.route();
+        let (cookies, keyed) = apply_cookies(&route.cookies, &mut fields);
+        let handling = handling(method, route, &fields, cookies);
+        let path_and_query = normalised(&target, route);
+        let key = key_of(
+            &target,
+            &path_and_query,
+            keyed.as_deref().unwrap_or_default(),
+        );
+        if handling == Handling::Cache
+            && let Some(codings) = fields.get(ACCEPT_ENCODING)
+        {
+            let codings = normalised_codings(codings);
+            fields.insert(ACCEPT_ENCODING, codings);
+        }
+        let facts = RequestFacts::parse(method, &target.uri, &fields, now, rules.decide());
+        Self {
+            target,
+            path_and_query,
+            fields,
+            facts,
+            rules,
+            handling,
+            key,
+        }
+    }
+
+    /// The key of another URL, given as host, path and query: what an unsafe method invalidates.
+    pub fn key_of_name(&self, name: &str, routes: &Routes) -> Option<EncodedKey> {
+        let target = Target::parse(&format!("{}://{name}", self.target.scheme)).ok()?;
+        let path_and_query = normalised(&target, routes.find(target.path()).route());
+        Some(key_of(&target, &path_and_query, &[]))
+    }
+}
+
+fn key_of(target: &Target, path_and_query: &str, cookies: &[u8]) -> EncodedKey {
+    EncodedKey::of([
+        target.scheme.as_bytes(),
+        target.host.as_bytes(),
+        path_and_query.as_bytes(),
+        cookies,
+    ])
+}
+
+fn handling(method: &Method, route: &Route, fields: &HeaderMap, cookies: Cookies) -> Handling {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return Handling::Pass(ForwardReason::Method);
+    }
+    let bypass = route.class == RouteClass::Bypass
+        || cookies == Cookies::Bypass
+        || fields.contains_key(UPGRADE);
+    if bypass {
+        Handling::Pass(ForwardReason::Bypass)
+    } else {
+        Handling::Cache
+    }
+}
+
+fn normalised(target: &Target, route: &Route) -> Box<str> {
+    let (path, query) = match target.path_and_query.split_once('?') {
+        Some((path, query)) => (path, route.query.normalise(query)),
+        None => return target.path_and_query.clone(),
+    };
+    if query.is_empty() {
+        path.into()
+    } else {
+        format!("{path}?{query}").into()
+    }
+}
+
+/// The codings that a client takes, in one of few spellings, so that few variants arise.
+///
+/// `identity;q=0` and codings that nobody serves are left out.
+fn normalised_codings(value: &HeaderValue) -> HeaderValue {
+    let text = value.to_str().unwrap_or_default();
+    let takes = |coding: &str| {
+        text.split(',').any(|member| {
+            let mut parts = member.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default();
+            let refused = parts.any(|part| {
+                let weight = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
+                weight.is_some_and(|weight| weight.trim_matches(['0', '.']).is_empty())
+            });
+            name.eq_ignore_ascii_case(coding) && !refused
+        })
+    };
+    let codings: Vec<&str> = ["zstd", "br", "gzip"]
+        .into_iter()
+        .filter(|coding| takes(coding))
+        .collect();
+    let codings = if codings.is_empty() {
+        "identity".to_owned()
+    } else {
+        codings.join(", ")
+    };
+    HeaderValue::try_from(codings).unwrap_or_else(|_| HeaderValue::from_static("identity"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn codings_come_in_few_spellings() {
+        for (given, normal) in [
+            ("gzip, deflate, br, zstd", "zstd, br, gzip"),
+            ("GZIP;q=0.5,br;q=0", "gzip"),
+            ("br;q=0.000, gzip ; q=1", "gzip"),
+            ("deflate", "identity"),
+            ("", "identity"),
+        ] {
+            let value = HeaderValue::from_static(given);
+            assert_eq!(normalised_codings(&value), normal, "{given}");
+        }
+    }
+}
