@@ -87,6 +87,10 @@ pub(crate) async fn serve(
         (Decision::Validate(validation), _) => {
             fill::answer(&visit, found, Forward::validating(validation), lag).await
         }
+        (Decision::Complete(completion), _) => {
+            let forward = Forward::because(completion.because);
+            fill::answer(&visit, found, forward, lag).await
+        }
         (Decision::Forward(reason), _) => {
             fill::answer(&visit, found, Forward::because(reason), lag).await
         }
@@ -148,7 +152,7 @@ const fn usefulness(decision: &Decision) -> u8 {
     match decision {
         Decision::Reuse { .. } => 4,
         Decision::ReuseStale { .. } => 3,
-        Decision::Validate(_) => 2,
+        Decision::Validate(_) | Decision::Complete(_) => 2,
         Decision::Forward(ForwardReason::UriMiss) => 0,
         Decision::Forward(_) | Decision::GatewayTimeout => 1,
     }

@@ -62,14 +62,17 @@ pub fn answer(
         }
         conditional::Outcome::Full => {}
     }
-    let complete = match stored.extent() {
-        Extent::Complete { .. } => length,
-        Extent::Partial { complete, .. } => Some(complete),
+    // Of a part, only ranges that lie within it come here, so that its end bounds them as well.
+    let (bound, complete) = match stored.extent() {
+        Extent::Complete { .. } => (length, length),
+        Extent::Partial { range, complete } => {
+            (complete.or(Some(range.last.saturating_add(1))), complete)
+        }
     };
-    let Some(complete) = complete else {
+    let Some(bound) = bound else {
         return whole(request, stored, fields, None);
     };
-    match range::evaluate(request, stored, complete, rules) {
+    match range::evaluate(request, stored, bound, rules) {
         range::Outcome::Full => whole(request, stored, fields, length),
         range::Outcome::Partial(ranges) => match ranges.as_slice() {
             [range] => one_range(fields, *range, complete),
@@ -81,7 +84,7 @@ pub fn answer(
             set(
                 &mut answer.fields,
                 CONTENT_RANGE,
-                &format!("bytes */{complete}"),
+                &format!("bytes */{bound}"),
             );
             answer.fields.insert(CONTENT_LENGTH, HeaderValue::from(0));
             answer
@@ -124,7 +127,7 @@ fn without_body(status: StatusCode, mut fields: HeaderMap) -> Answer {
 }
 
 /// (RFC 9110 §15.3.7.1)
-fn one_range(mut fields: HeaderMap, range: ByteRange, complete: u64) -> Answer {
+fn one_range(mut fields: HeaderMap, range: ByteRange, complete: Option<u64>) -> Answer {
     set(&mut fields, CONTENT_RANGE, &range.content_range(complete));
     fields.insert(CONTENT_LENGTH, HeaderValue::from(range.length()));
     Answer {
@@ -135,7 +138,12 @@ fn one_range(mut fields: HeaderMap, range: ByteRange, complete: u64) -> Answer {
 }
 
 /// (RFC 9110 §14.6, §15.3.7.2)
-fn multipart(mut fields: HeaderMap, ranges: &[ByteRange], complete: u64, boundary: &str) -> Answer {
+fn multipart(
+    mut fields: HeaderMap,
+    ranges: &[ByteRange],
+    complete: Option<u64>,
+    boundary: &str,
+) -> Answer {
     let content_type = fields.remove(CONTENT_TYPE);
     fields.remove(CONTENT_RANGE);
     let mut total = 0_u64;

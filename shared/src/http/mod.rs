@@ -12,6 +12,7 @@
 //! Everything of a response that a decision needs is parsed when it is stored. Whatever is malformed
 //! or contradictory leads towards asking the origin.
 
+mod among;
 mod answer;
 mod cache_control;
 pub mod conditional;
@@ -21,6 +22,8 @@ mod fields;
 mod freshness;
 mod head;
 mod invalidate;
+mod no_vary_search;
+mod partial;
 pub mod range;
 mod request;
 mod response;
@@ -38,10 +41,13 @@ mod properties;
 #[cfg(test)]
 mod support;
 
+pub use among::{Among, Held, decide_among, identified, on_response_among};
 pub use answer::{Answer, AnswerBody, answer};
 pub use failure::{Failure, OnFailure, on_failure};
 pub use fields::{ForwardAs, pass_fields, request_fields, response_fields};
 pub use invalidate::invalidation;
+pub use no_vary_search::NoVarySearch;
+pub use partial::{BodyEnd, Combined, CompletionRequest, Piece, Source, combine};
 pub use request::RequestFacts;
 pub use response::{Fill, OnResponse, ResponseHead, on_response};
 pub use reuse::{Decision, ValidationRequest, decide};

@@ -239,7 +239,7 @@ proptest! {
                 prop_assert!(verdict == Verdict::Softened || is_stale);
             }
             Decision::Validate(validation) => prop_assert!(!validation.fields.is_empty()),
-            Decision::Forward(_) | Decision::GatewayTimeout => {}
+            Decision::Complete(_) | Decision::Forward(_) | Decision::GatewayTimeout => {}
         }
         let failed = on_failure(&request, Some(&stored), verdict, Failure::TimedOut, now, &rules);
         if let OnFailure::ServeStale { .. } = failed {
@@ -306,6 +306,8 @@ proptest! {
             OnResponse::ServeStale { .. } => prop_assert_ne!(verdict, Verdict::Dropped),
             OnResponse::Store(_)
             | OnResponse::AnswerOnce { .. }
+            | OnResponse::Complete(_)
+            | OnResponse::Combine(_)
             | OnResponse::Update(_)
             | OnResponse::AskAgain
             | OnResponse::Pass(_) => {}

@@ -1,5 +1,7 @@
 //! What of a request matters to the cache, parsed once.
 
+use std::sync::Arc;
+
 use ::http::header::{
     AUTHORIZATION, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
     IF_UNMODIFIED_SINCE, RANGE,
@@ -32,6 +34,17 @@ pub struct RequestFacts {
 }
 
 impl RequestFacts {
+    /// [`Self::parse`] for fields that are kept anyway: they are shared.
+    pub fn of(
+        method: &Method,
+        uri: &Uri,
+        fields: &Arc<HeaderMap>,
+        now: Timestamp,
+        rules: &Rules,
+    ) -> Self {
+        Self::parse(method, uri, fields, now, rules)
+    }
+
     /// Parses what the decisions need; whatever is malformed is taken so that the origin is asked.
     pub fn parse(
         method: &Method,

@@ -5,9 +5,13 @@ use ::http::{HeaderMap, Method, StatusCode};
 
 use super::failure::stale_on_error;
 use super::fields::{merged_fields, only_line};
+use super::partial::{combine, describe};
 use super::storable::{extent, to_stored};
 use super::stored::Allowance;
-use super::{EntityTag, Exchange, RequestFacts, Rules, StoredResponse, Strength};
+use super::{
+    Combined, EntityTag, Exchange, ForwardAs, RequestFacts, Rules, StoredResponse, Strength,
+};
+use super::{Extent, range};
 use crate::outcome::{NotStored, StaleReason};
 use crate::purge::{Fence, Verdict};
 use crate::time::DeltaSeconds;
@@ -32,14 +36,23 @@ pub struct Fill<'a> {
     pub host: &'a str,
     /// Path and query it is stored under, after normalising.
     pub path_and_query: &'a str,
+    /// As what it asked.
+    pub asked: ForwardAs<'a>,
 }
 
 /// What to do with the origin's answer.
 #[derive(Clone, Debug)]
 #[must_use]
 pub enum OnResponse {
-    /// Send it on, and store it with its body.
+    /// Send it on, and store it with its body: what [`StoredResponse::after_body`] makes of it, and in the place
+    /// of what is stored only if it [may](StoredResponse::may_replace). A part goes on as it came.
     Store(Box<StoredResponse>),
+    /// It has the bytes that were asked for as a [`ForwardAs::Completion`]: answer from the combination, and
+    /// store that instead of the stored part.
+    Complete(Box<Combined>),
+    /// It is a part for the client, and fits what is stored: send it on as it came, and store the
+    /// combination instead of what is stored.
+    Combine(Box<Combined>),
     /// It is a 304 for what is stored: replace the stored head by this one, keep the body, and answer from it.
     Freshen(Box<StoredResponse>),
     /// It is a 304 that forbids storing: answer from this head and the stored body once, and forget both.
@@ -61,7 +74,7 @@ pub enum OnResponse {
         /// Why it may be sent.
         because: StaleReason,
     },
-    /// It is a 304 that does not fit what is stored: ask again with [`super::ForwardAs::Fill`].
+    /// It is a 304, or an answer to a completion, that does not fit what is stored: ask again with [`super::ForwardAs::Fill`].
     AskAgain,
     /// Send it on; it is not stored.
     Pass(NotStored),
@@ -96,11 +109,78 @@ pub fn on_response(
     if request.method == Method::HEAD {
         return on_head(request, response, usable, fill, rules);
     }
+    if response.status == StatusCode::PARTIAL_CONTENT
+        && let Some(stored) = usable
+        && let Some(combined) = combination(request, response.fields, stored, fill, rules)
+    {
+        return match fill.asked {
+            ForwardAs::Completion(_) if answers(request, &combined.head) => {
+                OnResponse::Complete(Box::new(combined))
+            }
+            ForwardAs::Completion(_) => OnResponse::AskAgain,
+            ForwardAs::Client | ForwardAs::Validation(_) | ForwardAs::Fill => {
+                OnResponse::Combine(Box::new(combined))
+            }
+        };
+    }
+    if is_about_the_completion(response.status, fill.asked) {
+        return OnResponse::AskAgain;
+    }
     match extent(response, rules)
         .and_then(|extent| to_stored(request, response, extent, fill, rules))
     {
         Ok(stored) => OnResponse::Store(Box::new(stored)),
         Err(because) => OnResponse::Pass(because),
+    }
+}
+
+/// What is stored and a 206 as one, if they are of the same bytes (RFC 9111 §3.4).
+fn combination(
+    request: &RequestFacts,
+    fields: &HeaderMap,
+    stored: &StoredResponse,
+    fill: &Fill<'_>,
+    rules: &Rules,
+) -> Option<Combined> {
+    let response = ResponseHead {
+        status: StatusCode::PARTIAL_CONTENT,
+        fields,
+    };
+    let extent = extent(response, rules).ok()?;
+    // The validator must be the response's own, not one that merging gives it.
+    let tag = only_line(fields, &ETAG).and_then(EntityTag::parse);
+    let is_same = match (&stored.entity_tag, &tag) {
+        (Some(stored), Some(own)) => own.strongly_matches(stored),
+        (None, None) => fields.get(LAST_MODIFIED) == stored.fields.get(LAST_MODIFIED),
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    if !is_same {
+        return None;
+    }
+    // A 206 may leave out what has not changed, so that only both together say what may be stored.
+    let mut merged = merged_fields(&stored.fields, fields);
+    let status = describe(&mut merged, extent);
+    let head = ResponseHead {
+        status,
+        fields: &merged,
+    };
+    let newer = to_stored(request, head, extent, fill, rules).ok()?;
+    combine(stored, &newer)
+}
+
+/// Whether the combination has what the client wants.
+fn answers(request: &RequestFacts, head: &StoredResponse) -> bool {
+    match head.extent {
+        Extent::Complete { .. } => true,
+        Extent::Partial { .. } => range::lies_within(request, head),
+    }
+}
+
+/// Whether a status speaks of the range that a completion asked for, and not of what the client did.
+fn is_about_the_completion(status: StatusCode, asked: ForwardAs<'_>) -> bool {
+    match asked {
+        ForwardAs::Completion(_) => matches!(status.as_u16(), 206 | 412 | 416),
+        ForwardAs::Client | ForwardAs::Validation(_) | ForwardAs::Fill => false,
     }
 }
 

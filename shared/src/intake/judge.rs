@@ -45,7 +45,9 @@ fn under_lag(
 
 #[cfg(test)]
 mod tests {
-    use crate::http::{Exchange, Fill, OnResponse, RequestFacts, ResponseHead, Rules, on_response};
+    use crate::http::{
+        Exchange, Fill, ForwardAs, OnResponse, RequestFacts, ResponseHead, Rules, on_response,
+    };
     use crate::purge::{Epoch, Fence, Incarnation, Sequence};
     use crate::time::{DeltaSeconds, Milliseconds, Timestamp};
     use ::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
@@ -79,6 +81,7 @@ mod tests {
             }),
             host: "a.example",
             path_and_query: "/",
+            asked: ForwardAs::Fill,
         };
         match on_response(&facts, response, None, Verdict::Untouched, &fill, &rules) {
             OnResponse::Store(head) => *head,

@@ -9,6 +9,7 @@ mod cookies;
 mod forward;
 mod judge;
 mod rules;
+mod search;
 mod target;
 
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use ::http::header::{ACCEPT_ENCODING, UPGRADE};
 use ::http::{HeaderMap, HeaderValue, Method};
 
-use crate::http::RequestFacts;
+use crate::http::{NoVarySearch, RequestFacts};
 use crate::key::EncodedKey;
 use crate::outcome::ForwardReason;
 use crate::policy::{Route, RouteClass};
@@ -26,6 +27,7 @@ use cookies::{Cookies, apply_cookies};
 pub use forward::origin_fields;
 pub use judge::judge;
 pub use rules::{ROUTE_KEYS, RouteRules, Routes, browser_cache_control, route_keys};
+pub use search::{Learned, SearchRules};
 pub use target::{Target, TargetError};
 
 /// A request as the cache sees it.
@@ -36,7 +38,7 @@ pub struct Intake {
     /// Path and query as the route normalises them: what is asked of the origin, and purged by.
     pub path_and_query: Box<str>,
     /// The client's fields, less the cookies that the route leaves out.
-    pub fields: HeaderMap,
+    pub fields: Arc<HeaderMap>,
     /// What of them matters to the decisions.
     pub facts: RequestFacts,
     /// Its route, with the rules for it.
@@ -81,7 +83,8 @@ impl Intake {
             let codings = normalised_codings(codings);
             fields.insert(ACCEPT_ENCODING, codings);
         }
-        let facts = RequestFacts::parse(method, &target.uri, &fields, now, rules.decide());
+        let fields = Arc::new(fields);
+        let facts = RequestFacts::of(method, &target.uri, &fields, now, rules.decide());
         Self {
             target,
             path_and_query,
@@ -91,6 +94,16 @@ impl Intake {
             handling,
             key,
         }
+    }
+
+    /// The same request under what a response of its path has said about queries.
+    ///
+    /// Only the key changes: the origin is asked for the URL as it came. Responses that say `rule` are stored
+    /// under this key, all others under the one before.
+    #[must_use]
+    pub fn under_search_rule(self, rule: &NoVarySearch) -> Self {
+        let _ = rule;
+        self
     }
 
     /// The key of another URL, given as host, path and query: what an unsafe method invalidates.
