@@ -1,21 +1,22 @@
 //! Several stored responses of one URI (RFC 9111 §4.1, §4.3.1, §4.3.4).
 
-use ::http::HeaderMap;
+use ::http::header::IF_NONE_MATCH;
+use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::{
-    Decision, Fill, OnResponse, RequestFacts, ResponseHead, Rules, Selection, StoredResponse,
-    ValidationRequest, decide, on_response, select,
+    Decision, EntityTag, Extent, Fill, ForwardAs, OnResponse, RequestFacts, ResponseHead, Rules,
+    Selection, StoredResponse, ValidationRequest, decide, identified, on_response, select,
 };
 use crate::outcome::ForwardReason;
 use crate::purge::Verdict;
 use crate::time::Timestamp;
 
-/// A stored response, with the ledger's verdict on it.
+/// A stored response, with the ledger's verdict on it at this moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Held<'a> {
     /// What is stored.
     pub head: &'a StoredResponse,
-    /// What the ledger says of it at this moment.
+    /// What the ledger says of it.
     pub verdict: Verdict,
 }
 
@@ -29,26 +30,37 @@ pub struct Among<T> {
     pub said: T,
 }
 
-/// [`decide`] for several stored responses of one URI.
+/// [`decide`] for all stored responses of one URI.
 ///
-/// If none of them was selected for this request, the origin is asked with the entity tags of all of them, and
-/// may say which one it would send (RFC 9111 §4.1).
+/// If none of them is for this request, the origin is asked with the entity tags of all of them, and may say
+/// which one it would send (RFC 9111 §4.1).
 pub fn decide_among(
     request: &RequestFacts,
     stored: &[Held<'_>],
     now: Timestamp,
     rules: &Rules,
 ) -> Among<Decision> {
-    let place = selected(request, stored);
-    let held = place.and_then(|place| stored.get(place));
+    let usable = usable(stored);
+    let heads: Vec<&StoredResponse> = usable.iter().map(|(_, held)| held.head).collect();
+    let selection = select(request, &heads);
+    let (place, held) = match selection {
+        Selection::Match(at) => usable.get(at).copied().unzip(),
+        Selection::VaryMiss | Selection::UriMiss => (None, None),
+    };
     let verdict = held.map_or(Verdict::Untouched, |held| held.verdict);
-    let said = decide(request, held.map(|held| held.head), verdict, now, rules);
+    let said = match decide(request, held.map(|held| held.head), verdict, now, rules) {
+        Decision::Forward(ForwardReason::UriMiss) if !stored.is_empty() => {
+            of_others(request, &heads, stored.len())
+        }
+        said => said,
+    };
     Among { place, said }
 }
 
-/// [`on_response`] for several stored responses of one URI: a 304 may be about another one than was selected.
+/// [`on_response`] for all stored responses of one URI: a 304 may be about another one than was selected.
 ///
-/// What it freshens becomes the stored response for this request too: its vary key is this request's.
+/// What it freshens becomes the stored response for this request too: its vary key is this request's. The
+/// one that it was stays stored beside it.
 pub fn on_response_among(
     request: &RequestFacts,
     response: ResponseHead<'_>,
@@ -56,45 +68,82 @@ pub fn on_response_among(
     fill: &Fill<'_>,
     rules: &Rules,
 ) -> Among<OnResponse> {
-    let place = selected(request, stored);
-    let held = place.and_then(|place| stored.get(place));
+    let usable = usable(stored);
+    let heads: Vec<&StoredResponse> = usable.iter().map(|(_, held)| held.head).collect();
+    let selected = match select(request, &heads) {
+        Selection::Match(at) => Some(at),
+        Selection::VaryMiss | Selection::UriMiss => None,
+    };
+    let named = match (response.status, fill.asked) {
+        (StatusCode::NOT_MODIFIED, ForwardAs::Validation(_)) => identified(response.fields, &heads),
+        _ => None,
+    };
+    let (place, held) = named
+        .or(selected)
+        .and_then(|at| usable.get(at).copied())
+        .unzip();
     let verdict = held.map_or(Verdict::Untouched, |held| held.verdict);
-    let head = held.map(|held| held.head);
+    let stored = held.map(|held| held.head);
     Among {
         place,
-        said: on_response(request, response, head, verdict, fill, rules),
+        said: on_response(request, response, stored, verdict, fill, rules),
     }
-}
-
-/// Which of several stored responses a 304 with these fields is about (RFC 9111 §4.3.4).
-pub fn identified(fields: &HeaderMap, stored: &[&StoredResponse]) -> Option<usize> {
-    let _ = (fields, stored);
-    None
 }
 
 impl ValidationRequest {
-    /// Asks whether `selected` is still right, or whether any of `others` would be sent instead.
-    pub fn of_several<'a>(
-        selected: Option<&StoredResponse>,
-        others: impl IntoIterator<Item = &'a StoredResponse>,
-        because: ForwardReason,
-    ) -> Option<Self> {
-        let _ = others.into_iter().count();
-        Self::of(selected?, because)
+    /// Asks which of several stored responses the origin would send; none if none of them has an entity tag.
+    ///
+    /// At most [`Self::MOST_TAGS`], the most recent ones.
+    pub fn of_several(stored: &[&StoredResponse], because: ForwardReason) -> Option<Self> {
+        let mut recent: Vec<&StoredResponse> = stored
+            .iter()
+            .copied()
+            // A part would have to be completed before it could answer.
+            .filter(|stored| matches!(stored.extent, Extent::Complete { .. }))
+            .collect();
+        recent.sort_by_key(|stored| std::cmp::Reverse(stored.date));
+        let mut tags: Vec<HeaderValue> = Vec::new();
+        for tag in recent.iter().filter_map(|stored| stored.entity_tag()) {
+            if let Some(value) = EntityTag::to_value(tag).filter(|value| !tags.contains(value)) {
+                tags.push(value);
+            }
+        }
+        tags.truncate(Self::MOST_TAGS);
+        let tags: Vec<&[u8]> = tags.iter().map(HeaderValue::as_bytes).collect();
+        let mut fields = HeaderMap::new();
+        let value = HeaderValue::from_bytes(&tags.join(&b", "[..])).ok()?;
+        fields.insert(IF_NONE_MATCH, value);
+        (!tags.is_empty()).then_some(Self { because, fields })
     }
+
+    /// More entity tags than this are not sent along.
+    pub const MOST_TAGS: usize = 16;
 }
 
-/// The stored response for the request, of those that the ledger has not dropped.
-fn selected(request: &RequestFacts, stored: &[Held<'_>]) -> Option<usize> {
-    let usable: Vec<(usize, &StoredResponse)> = stored
-        .iter()
-        .enumerate()
-        .filter(|(_, held)| held.verdict != Verdict::Dropped)
-        .map(|(place, held)| (place, held.head))
-        .collect();
-    let heads: Vec<&StoredResponse> = usable.iter().map(|(_, head)| *head).collect();
-    match select(request, &heads) {
-        Selection::Match(at) => usable.get(at).map(|(place, _)| *place),
-        Selection::VaryMiss | Selection::UriMiss => None,
-    }
+/// What to do when all that is stored is for other requests.
+fn of_others(request: &RequestFacts, others: &[&StoredResponse], stored: usize) -> Decision {
+    // What the ledger has dropped is there, and may not be used (RFC 9211 §2.2).
+    let because = if others.is_empty() && stored > 0 {
+        ForwardReason::Miss
+    } else {
+        ForwardReason::VaryMiss
+    };
+    // The client's own conditions, and its ranges, are asked as they are.
+    let is_plain = request.method == Method::GET
+        && !request.is_conditional_or_partial()
+        && !request.directives.no_store;
+    is_plain
+        .then(|| ValidationRequest::of_several(others, because))
+        .flatten()
+        .map_or(Decision::Forward(because), Decision::Validate)
 }
+
+/// Those that the ledger has not dropped, with their places.
+fn usable<'a>(stored: &[Held<'a>]) -> Vec<(usize, Held<'a>)> {
+    let held = stored.iter().copied().enumerate();
+    held.filter(|(_, held)| held.verdict != Verdict::Dropped)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,7 @@ pub mod conditional;
 mod date;
 mod failure;
 mod fields;
+mod freshen;
 mod freshness;
 mod head;
 mod invalidate;
@@ -41,10 +42,11 @@ mod properties;
 #[cfg(test)]
 mod support;
 
-pub use among::{Among, Held, decide_among, identified, on_response_among};
+pub use among::{Among, Held, decide_among, on_response_among};
 pub use answer::{Answer, AnswerBody, answer};
 pub use failure::{Failure, OnFailure, on_failure};
 pub use fields::{ForwardAs, pass_fields, request_fields, response_fields};
+pub use freshen::identified;
 pub use invalidate::invalidation;
 pub use no_vary_search::NoVarySearch;
 pub use partial::{BodyEnd, Combined, CompletionRequest, Piece, Source, combine};

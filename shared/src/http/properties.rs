@@ -298,10 +298,12 @@ proptest! {
         };
         let request = facts(&method, &asked, &rules);
         let head = ResponseHead { status: StatusCode::from_u16(status).unwrap(), fields: &newer };
-        match on_response(&request, head, Some(&stored), verdict, &fill(), &rules) {
+        let validation = ValidationRequest::of(&stored, crate::outcome::ForwardReason::Stale);
+        let fill = Fill { asked: validation.as_ref().map_or(ForwardAs::Client, ForwardAs::Validation), ..fill() };
+        match on_response(&request, head, Some(&stored), verdict, &fill, &rules) {
             OnResponse::Freshen(head) => {
                 prop_assert_ne!(verdict, Verdict::Dropped);
-                prop_assert_eq!(head.fence().filled_at, fill().fence.filled_at);
+                prop_assert_eq!(head.fence().filled_at, fill.fence.filled_at);
             }
             OnResponse::ServeStale { .. } => prop_assert_ne!(verdict, Verdict::Dropped),
             OnResponse::Store(_)

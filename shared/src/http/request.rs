@@ -113,12 +113,14 @@ impl RequestFacts {
         &self.uri
     }
 
+    /// Whether it carries conditions of the client's own.
+    pub(super) const fn has_conditions(&self) -> bool {
+        self.for_the_origin || self.if_none_match.is_some() || self.if_modified_since.is_some()
+    }
+
     /// Whether it carries conditions or a range of the client's own, so that the answer may not be the whole.
     pub const fn is_conditional_or_partial(&self) -> bool {
-        self.for_the_origin
-            || self.if_none_match.is_some()
-            || self.if_modified_since.is_some()
-            || self.range.is_some()
+        self.has_conditions() || self.range.is_some()
     }
 
     /// The same client asking for the whole with GET: what a fill in the background asks.

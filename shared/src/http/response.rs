@@ -3,15 +3,14 @@
 use ::http::header::{CONTENT_LENGTH, ETAG, LAST_MODIFIED};
 use ::http::{HeaderMap, Method, StatusCode};
 
+use super::cache_control::number;
 use super::failure::stale_on_error;
 use super::fields::{merged_fields, only_line};
-use super::partial::{combine, describe};
+use super::freshen::on_not_modified;
+use super::partial::on_part;
 use super::storable::{extent, to_stored};
 use super::stored::Allowance;
-use super::{
-    Combined, EntityTag, Exchange, ForwardAs, RequestFacts, Rules, StoredResponse, Strength,
-};
-use super::{Extent, range};
+use super::{Combined, Exchange, Extent, ForwardAs, RequestFacts, Rules, StoredResponse};
 use crate::outcome::{NotStored, StaleReason};
 use crate::purge::{Fence, Verdict};
 use crate::time::DeltaSeconds;
@@ -109,22 +108,8 @@ pub fn on_response(
     if request.method == Method::HEAD {
         return on_head(request, response, usable, fill, rules);
     }
-    if response.status == StatusCode::PARTIAL_CONTENT
-        && let Some(stored) = usable
-        && let Some(combined) = combination(request, response.fields, stored, fill, rules)
-    {
-        return match fill.asked {
-            ForwardAs::Completion(_) if answers(request, &combined.head) => {
-                OnResponse::Complete(Box::new(combined))
-            }
-            ForwardAs::Completion(_) => OnResponse::AskAgain,
-            ForwardAs::Client | ForwardAs::Validation(_) | ForwardAs::Fill => {
-                OnResponse::Combine(Box::new(combined))
-            }
-        };
-    }
-    if is_about_the_completion(response.status, fill.asked) {
-        return OnResponse::AskAgain;
+    if let Some(said) = on_part(request, response, usable, fill, rules) {
+        return said;
     }
     match extent(response, rules)
         .and_then(|extent| to_stored(request, response, extent, fill, rules))
@@ -132,115 +117,6 @@ pub fn on_response(
         Ok(stored) => OnResponse::Store(Box::new(stored)),
         Err(because) => OnResponse::Pass(because),
     }
-}
-
-/// What is stored and a 206 as one, if they are of the same bytes (RFC 9111 §3.4).
-fn combination(
-    request: &RequestFacts,
-    fields: &HeaderMap,
-    stored: &StoredResponse,
-    fill: &Fill<'_>,
-    rules: &Rules,
-) -> Option<Combined> {
-    let response = ResponseHead {
-        status: StatusCode::PARTIAL_CONTENT,
-        fields,
-    };
-    let extent = extent(response, rules).ok()?;
-    // The validator must be the response's own, not one that merging gives it.
-    let tag = only_line(fields, &ETAG).and_then(EntityTag::parse);
-    let is_same = match (&stored.entity_tag, &tag) {
-        (Some(stored), Some(own)) => own.strongly_matches(stored),
-        (None, None) => fields.get(LAST_MODIFIED) == stored.fields.get(LAST_MODIFIED),
-        (Some(_), None) | (None, Some(_)) => false,
-    };
-    if !is_same {
-        return None;
-    }
-    // A 206 may leave out what has not changed, so that only both together say what may be stored.
-    let mut merged = merged_fields(&stored.fields, fields);
-    let status = describe(&mut merged, extent);
-    let head = ResponseHead {
-        status,
-        fields: &merged,
-    };
-    let newer = to_stored(request, head, extent, fill, rules).ok()?;
-    combine(stored, &newer)
-}
-
-/// Whether the combination has what the client wants.
-fn answers(request: &RequestFacts, head: &StoredResponse) -> bool {
-    match head.extent {
-        Extent::Complete { .. } => true,
-        Extent::Partial { .. } => range::lies_within(request, head),
-    }
-}
-
-/// Whether a status speaks of the range that a completion asked for, and not of what the client did.
-fn is_about_the_completion(status: StatusCode, asked: ForwardAs<'_>) -> bool {
-    match asked {
-        ForwardAs::Completion(_) => matches!(status.as_u16(), 206 | 412 | 416),
-        ForwardAs::Client | ForwardAs::Validation(_) | ForwardAs::Fill => false,
-    }
-}
-
-/// Freshening (RFC 9111 §4.3.4, R4).
-fn on_not_modified(
-    request: &RequestFacts,
-    fields: &HeaderMap,
-    stored: Option<&StoredResponse>,
-    verdict: Verdict,
-    fill: &Fill<'_>,
-    rules: &Rules,
-) -> OnResponse {
-    // The client's own condition went to the origin: there was nothing to validate.
-    let Some(stored) = stored.filter(|stored| stored.has_validator()) else {
-        return OnResponse::Pass(NotStored::NotModified);
-    };
-    // Purged while the origin was asked: nobody knows which representation it speaks of (R2, R3).
-    if verdict == Verdict::Dropped || !identifies(request, fields, stored) {
-        return OnResponse::AskAgain;
-    }
-    let merged = merged_fields(&stored.fields, fields);
-    let head = ResponseHead {
-        status: stored.status,
-        fields: &merged,
-    };
-    // The fence is the one read before asking, the surrogate keys those of the merged fields (R4).
-    match to_stored(request, head, stored.extent, fill, rules) {
-        Ok(freshened) => OnResponse::Freshen(Box::new(freshened)),
-        Err(because) => {
-            let mut head = stored.clone();
-            head.fields = merged;
-            OnResponse::AnswerOnce {
-                head: Box::new(head),
-                because,
-            }
-        }
-    }
-}
-
-/// Whether a 304 with these fields speaks of `stored` (RFC 9111 §4.3.4).
-fn identifies(request: &RequestFacts, fields: &HeaderMap, stored: &StoredResponse) -> bool {
-    if let Some(text) = only_line(fields, &ETAG) {
-        // A strong tag must be that of what is stored; a weak one, equal to it.
-        return EntityTag::parse(text)
-            .zip(stored.entity_tag.as_ref())
-            .is_some_and(|(new, own)| match new.strength() {
-                Strength::Strong => new.strongly_matches(own),
-                Strength::Weak => new.weakly_matches(own),
-            });
-    }
-    if let Some(text) = only_line(fields, &LAST_MODIFIED) {
-        // Compared as text, like the origin does, if it is no date.
-        return stored
-            .fields
-            .get(LAST_MODIFIED)
-            .is_some_and(|own| own.as_bytes() == text);
-    }
-    // Many origins leave validators out. The only ones that it can mean are those that were sent, and
-    // these are the stored response's, unless the client's own conditions went along.
-    !request.for_the_origin
 }
 
 /// A response to HEAD tells whether what is stored for GET is still right (RFC 9111 §4.3.5).
@@ -251,7 +127,10 @@ fn on_head(
     fill: &Fill<'_>,
     rules: &Rules,
 ) -> OnResponse {
-    let same_status = |stored: &&StoredResponse| stored.status == response.status;
+    let same_status = |stored: &&StoredResponse| match stored.extent {
+        Extent::Complete { .. } => stored.status == response.status,
+        Extent::Partial { .. } => response.status == StatusCode::OK,
+    };
     let Some(stored) = stored.filter(same_status) else {
         return OnResponse::Pass(NotStored::Method);
     };
@@ -286,19 +165,22 @@ enum Agreement {
 
 fn head_agreement(fields: &HeaderMap, stored: &StoredResponse) -> Agreement {
     let mut agreement = Agreement::Unknown;
-    for name in [ETAG, LAST_MODIFIED, CONTENT_LENGTH] {
+    for name in [ETAG, LAST_MODIFIED] {
         match (fields.get(&name), stored.fields.get(&name)) {
-            (Some(new), Some(own)) if new == own => {
-                // An equal length alone proves nothing.
-                if name != CONTENT_LENGTH {
-                    agreement = Agreement::Same;
-                }
-            }
+            (Some(new), Some(own)) if new == own => agreement = Agreement::Same,
             (Some(_), Some(_)) => return Agreement::Different,
             (None, _) | (_, None) => {}
         }
     }
-    agreement
+    // Another length is another body; an equal one alone proves nothing.
+    let whole = match stored.extent {
+        Extent::Complete { length } => length,
+        Extent::Partial { complete, .. } => complete,
+    };
+    match (only_line(fields, &CONTENT_LENGTH).and_then(number), whole) {
+        (Some(new), Some(own)) if new != own => Agreement::Different,
+        _ => agreement,
+    }
 }
 
 /// Errors for which something stale may stand in (RFC 5861 §4).

@@ -62,7 +62,7 @@ pub(super) fn fill() -> Fill<'static> {
         fence: Fence::at(epoch(1)),
         host: "a.example",
         path_and_query: "/p/q?x=1",
-        asked: ForwardAs::Fill,
+        asked: ForwardAs::Client,
     }
 }
 

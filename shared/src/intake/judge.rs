@@ -1,6 +1,8 @@
 //! HTTP's decision, under what is known of the ledger.
 
-use crate::http::{Decision, RequestFacts, StoredResponse, ValidationRequest, decide};
+use crate::http::{
+    Among, Decision, Held, RequestFacts, StoredResponse, ValidationRequest, decide, decide_among,
+};
 use crate::outcome::ForwardReason;
 use crate::policy::OnLedgerLag;
 use crate::purge::{Lag, Verdict};
@@ -23,6 +25,25 @@ pub fn judge(
     match stored {
         Some(stored) => under_lag(decision, stored, lag, rules.route().on_ledger_lag),
         None => decision,
+    }
+}
+
+/// [`judge`] for all stored responses of one URI.
+pub fn judge_among(
+    request: &RequestFacts,
+    stored: &[Held<'_>],
+    lag: Lag,
+    now: Timestamp,
+    rules: &RouteRules,
+) -> Among<Decision> {
+    let among = decide_among(request, stored, now, rules.decide());
+    let held = among.place.and_then(|place| stored.get(place));
+    Among {
+        said: match held {
+            Some(held) => under_lag(among.said, held.head, lag, rules.route().on_ledger_lag),
+            None => among.said,
+        },
+        ..among
     }
 }
 

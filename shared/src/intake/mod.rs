@@ -25,7 +25,7 @@ use crate::time::Timestamp;
 use cookies::{Cookies, apply_cookies};
 
 pub use forward::origin_fields;
-pub use judge::judge;
+pub use judge::{judge, judge_among};
 pub use rules::{ROUTE_KEYS, RouteRules, Routes, browser_cache_control, route_keys};
 pub use search::{Learned, SearchRules};
 pub use target::{Target, TargetError};
