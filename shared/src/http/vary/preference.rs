@@ -33,8 +33,11 @@ pub(super) fn is_canonical<'a, I: Iterator<Item = &'a [u8]>>(
     members: impl Fn() -> I,
 ) -> bool {
     let stored = || Members { rest: expected };
-    // Each against each is quick for few.
-    if stored().nth(MANY).is_some() || members().nth(MANY).is_some() {
+    // Each against each is quick for few. An open quote may swallow what follows it, so that only the whole
+    // can be held against the whole.
+    let is_quoted = |text: &[u8]| text.contains(&b'"');
+    let is_long = stored().nth(MANY).is_some() || members().nth(MANY).is_some();
+    if is_long || is_quoted(expected) || members().any(is_quoted) {
         return canonical(members()) == expected;
     }
     let mut own = members().map(|text| Member { text });
