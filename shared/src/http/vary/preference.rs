@@ -5,7 +5,7 @@
 
 use ::http::header::{ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HeaderName};
 
-use crate::http::cache_control::Members;
+use crate::http::cache_control::{Members, segments};
 
 /// Whether the values of this field are weighted lists.
 pub(super) fn is_weighted(name: &HeaderName) -> bool {
@@ -90,8 +90,8 @@ impl<'a> Member<'a> {
 
     fn to_bytes(self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.text.len());
-        for segment in self.unweighted() {
-            if !out.is_empty() {
+        for (place, segment) in self.unweighted().enumerate() {
+            if place > 0 {
                 out.push(b';');
             }
             let (name, value) = name_and_value(segment);
@@ -145,22 +145,6 @@ fn weight(segment: &[u8]) -> Option<u16> {
     }
 }
 
-/// The trimmed parts between semicolons that are not in quoted strings.
-fn segments(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let (mut quoted, mut escaped) = (false, false);
-    text.split(move |byte| {
-        let within = quoted;
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if within => escaped = true,
-            b'"' => quoted = !within,
-            _ => {}
-        }
-        *byte == b';' && !within
-    })
-    .map(<[u8]>::trim_ascii)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +173,7 @@ mod tests {
             ("a;q=2, b;q=0.1234, c;q=x", "a;q=2,b;q=0.1234,c;q=x"),
             ("q=0.5", "q=0.5"),
             ("", ""),
+            (";", ";"),
         ] {
             assert_eq!(form(text), expected, "{text}");
             assert_eq!(form(expected), expected, "{text}");
