@@ -8,6 +8,7 @@ mod convert;
 pub mod env;
 pub mod error;
 mod fill;
+mod flight;
 mod observe;
 mod origin;
 mod pass;
