@@ -3,6 +3,7 @@
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
+use terrace_shared::http::BodyEnd;
 use terrace_shared::outcome::{CacheStatus, ForwardReason};
 use terrace_shared::purge::wire::{
     PURGE_PATH, PurgeRequest, PurgeState, PurgedTier, Receipt, STATUS_PATH, TierReceipt,
@@ -86,11 +87,14 @@ async fn purge(request: &web_sys::Request, method: &str, edge: &Edge) -> Result<
     })?;
     let authorization = request.headers().get("authorization").ok().flatten();
     let token = admit(method, authorization.as_deref(), tokens)?;
-    let body = convert::read_all(request.body(), LONGEST_BODY)
+    let body = convert::read(request.body(), LONGEST_BODY)
         .await
         .map_err(|_| Refusal::cut_off())?
         .ok_or_else(Refusal::too_large)?;
-    let purge = understand(&body.to_vec(), token, clock::now())?;
+    if body.end == BodyEnd::BrokenOff {
+        return Err(Refusal::cut_off());
+    }
+    let purge = understand(&body.bytes.to_vec(), token, clock::now())?;
     let (mode, scopes) = (purge.mode, purge.scopes.len());
     let epoch = edge.ledger.append(purge).await.map_err(|error| {
         Refusal::new(
