@@ -6,13 +6,13 @@ use std::rc::Rc;
 
 use http::header::CACHE_CONTROL;
 use http::{Method, StatusCode};
+use terrace_shared::intake::browser_cache_control;
 use terrace_shared::outcome::{CacheStatus, ForwardReason};
 use terrace_shared::policy::RouteClass;
 use worker::{Request, web_sys};
 
 use crate::convert;
 use crate::observe::{self, Count};
-use crate::route::browser_cache_control;
 use crate::visit::Visit;
 
 thread_local! {
@@ -32,7 +32,7 @@ pub(crate) async fn answer(visit: &Rc<Visit>) -> Option<web_sys::Response> {
         }
         RouteClass::Api | RouteClass::Report | RouteClass::Bypass => false,
     };
-    let path = visit.target.path();
+    let path = visit.intake.target.path();
     if !may_be_one || NO_ASSET.with_borrow(|known| known.contains(path)) {
         return None;
     }

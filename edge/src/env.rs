@@ -1,6 +1,7 @@
 //! The worker's variables and bindings, as one typed value.
 
 use http::Uri;
+use terrace_shared::intake::Routes;
 use terrace_shared::time::Milliseconds;
 use worker::Env;
 
@@ -18,6 +19,14 @@ pub struct Config {
     ///
     /// Tokens that cannot be read close the purge endpoint only, not the site.
     pub tokens: Result<Tokens, ConfigError>,
+}
+
+/// The policy that `build.rs` has checked and built in.
+pub(crate) fn built_in_routes() -> Result<Routes, ConfigError> {
+    let json = include_str!(concat!(env!("OUT_DIR"), "/policy.json"));
+    serde_json::from_str(json)
+        .map(Routes::new)
+        .map_err(|error| ConfigError::Policy(error.to_string()))
 }
 
 /// The origin: scheme, host, and a path under which everything lies, if there is one.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use http::header::{HOST, HeaderName};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use terrace_shared::http::Exchange;
+use terrace_shared::intake::origin_fields;
 use terrace_shared::time::TimestampMillis;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::js_sys::{self, Object, Reflect};
@@ -36,9 +36,14 @@ pub(crate) async fn ask(
 ) -> Result<OriginAnswer, OriginError> {
     let asked_at = clock::now();
     let controller = web_sys::AbortController::new().map_err(worker::Error::from)?;
-    let init = request_init(method, &forwarded(fields, visit), body, &controller)
-        .map_err(worker::Error::from)?;
-    let url = visit.edge.config.origin.url(&visit.path_and_query);
+    let init = request_init(
+        method,
+        &origin_fields(fields, &visit.intake.target),
+        body,
+        &controller,
+    )
+    .map_err(worker::Error::from)?;
+    let url = visit.edge.config.origin.url(&visit.intake.path_and_query);
     let global: web_sys::WorkerGlobalScope = js_sys::global().unchecked_into();
     let fetched = JsFuture::from(global.fetch_with_str_and_init(&url, &init));
     let limit = visit.edge.config.origin_timeout;
@@ -73,7 +78,7 @@ fn request_init(
 ) -> Result<web_sys::RequestInit, JsValue> {
     let init = web_sys::RequestInit::new();
     init.set_method(method);
-    init.set_headers(convert::js_headers(fields)?.as_ref());
+    init.set_headers(&convert::js_headers(fields)?);
     init.set_redirect(web_sys::RequestRedirect::Manual);
     init.set_signal(Some(&controller.signal()));
     if let Some(body) = body {
@@ -89,40 +94,3 @@ fn request_init(
     Reflect::set(&init, &"cf".into(), &cf)?;
     Ok(init)
 }
-
-/// The fields as the origin may see them: nothing with which a client could steer it past the cache key.
-fn forwarded(mut fields: HeaderMap, visit: &Visit) -> HeaderMap {
-    for name in OVERRIDES {
-        fields.remove(name);
-    }
-    fields.remove(HOST); // the platform sets it from the URL
-    for (name, value) in [
-        ("x-forwarded-host", &*visit.target.host),
-        ("x-forwarded-proto", &*visit.target.scheme),
-    ] {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            fields.insert(HeaderName::from_static(name), value);
-        }
-    }
-    fields
-}
-
-/// Request fields that make some origins answer for another host, path or method than the one in the key.
-const OVERRIDES: [HeaderName; 16] = [
-    HeaderName::from_static("forwarded"),
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-prefix"),
-    HeaderName::from_static("x-forwarded-proto"),
-    HeaderName::from_static("x-forwarded-scheme"),
-    HeaderName::from_static("x-forwarded-server"),
-    HeaderName::from_static("x-forwarded-ssl"),
-    HeaderName::from_static("x-host"),
-    HeaderName::from_static("x-http-host-override"),
-    HeaderName::from_static("x-http-method"),
-    HeaderName::from_static("x-http-method-override"),
-    HeaderName::from_static("x-method-override"),
-    HeaderName::from_static("x-original-host"),
-    HeaderName::from_static("x-original-url"),
-    HeaderName::from_static("x-rewrite-url"),
-];

@@ -13,13 +13,13 @@ use crate::convert::{self, ResponseBody};
 use crate::observe::{self, Count};
 use crate::origin::{self, OriginAnswer};
 use crate::refusal::Refusal;
-use crate::store;
-use crate::visit::{Visit, key_of_name};
+use crate::store::{self, StoreKey};
+use crate::visit::Visit;
 
 /// Sends the request to the origin, and its answer to the client.
 pub(crate) async fn pass(visit: &Rc<Visit>, reason: ForwardReason) -> web_sys::Response {
     observe::count(Count::Forwarded);
-    let fields = request_fields(&visit.fields, ForwardAs::Client);
+    let fields = request_fields(&visit.intake.fields, ForwardAs::Client);
     let body = visit.request.body();
     let said = CacheStatus::forward(CacheStatus::NAME, reason);
     match origin::ask(visit, visit.method.as_str(), fields, body).await {
@@ -46,7 +46,7 @@ pub(crate) fn send(visit: &Visit, answer: &OriginAnswer, said: &CacheStatus) -> 
     let mut fields = pass_fields(
         &answer.fields,
         answer.exchange.received_at,
-        visit.rules.decide(),
+        visit.intake.rules.decide(),
     );
     said.append_to(&mut fields);
     let body = answer.response.body();
@@ -66,7 +66,7 @@ pub(crate) fn send(visit: &Visit, answer: &OriginAnswer, said: &CacheStatus) -> 
 async fn invalidate(visit: &Rc<Visit>, answer: &OriginAnswer) {
     let scopes = invalidation(
         &visit.method,
-        &visit.target.uri,
+        &visit.intake.target.uri,
         answer.status,
         &answer.fields,
     );
@@ -75,8 +75,8 @@ async fn invalidate(visit: &Rc<Visit>, answer: &OriginAnswer) {
     for scope in scopes {
         match scope {
             Scope::Exact(name) => {
-                if let Some(key) = key_of_name(visit, &name) {
-                    store::invalidate(key, now).await;
+                if let Some(key) = visit.intake.key_of_name(&name, &visit.edge.routes) {
+                    store::invalidate(StoreKey::of(key.as_bytes()), now).await;
                 }
             }
             scope => groups.push(scope),

@@ -13,8 +13,8 @@ use worker::{
 
 use crate::clock;
 use crate::convert::random_bits;
+use crate::env::built_in_routes;
 use crate::purge::authority::{Authority, LedgerStorage};
-use crate::route::Routes;
 
 /// The purge ledger of one edge, in `SQLite`.
 #[durable_object(fetch)]
@@ -65,7 +65,7 @@ impl PurgeObject {
             Some(authority) => authority,
             empty @ None => {
                 let tables = Tables::open(self.state.storage().sql())?;
-                let routes = Routes::built_in().map_err(|error| Error::from(error.to_string()))?;
+                let routes = built_in_routes().map_err(|error| Error::from(error.to_string()))?;
                 let limits = routes.policy().ledger_limits();
                 empty.insert(Authority::open(tables, limits, random_bits)?)
             }

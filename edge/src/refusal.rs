@@ -2,6 +2,7 @@
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use terrace_shared::intake::TargetError;
 use terrace_shared::outcome::{CacheStatus, ForwardReason};
 use terrace_shared::purge::Lag;
 use wasm_bindgen::JsValue;
@@ -10,7 +11,6 @@ use worker::web_sys;
 use crate::convert::{self, ResponseBody};
 use crate::error::{ConfigError, OriginError};
 use crate::respond::Place;
-use crate::target::TargetError;
 
 /// A short text with a status, that nobody stores.
 #[derive(Clone, Debug)]

@@ -1,11 +1,12 @@
 //! The rules of Terrace, pure: no clock, no I/O, no async, no randomness, and safe for wasm.
 //!
 //! Everything that must be the same at the edge and in the origin is decided here, once:
-//! how entries are named ([`key`]), how long they live ([`policy`]), what HTTP allows ([`http`]),
+//! how entries are named ([`key`]), how long they live ([`policy`]), how a request comes in ([`intake`]), what HTTP allows ([`http`]),
 //! and what has been purged ([`purge`]). `edge` and `origin` are the shells around it.
 
 mod bytes;
 pub mod http;
+pub mod intake;
 pub mod key;
 pub mod outcome;
 pub mod policy;

@@ -1,23 +1,24 @@
 //! What a request asks for: host, path and query, taken from its URL as it came.
 
-use http::Uri;
+use ::http::Uri;
 
 /// The target of a request, without anything that two readers could understand differently.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Target {
+pub struct Target {
     /// The whole URL, without fragment.
-    pub(crate) uri: Uri,
+    pub uri: Uri,
     /// `http` or `https`.
-    pub(crate) scheme: Box<str>,
+    pub scheme: Box<str>,
     /// Lower case, with its port if that is not the scheme's own.
-    pub(crate) host: Box<str>,
+    pub host: Box<str>,
     /// Begins with a slash.
-    pub(crate) path_and_query: Box<str>,
+    pub path_and_query: Box<str>,
 }
 
 /// Why a target is refused: a cache and an origin could take it for different things.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub(crate) enum TargetError {
+#[non_exhaustive]
+pub enum TargetError {
     /// Not an absolute URL of HTTP.
     #[error("the URL is not understood")]
     Malformed,
@@ -37,7 +38,10 @@ pub(crate) enum TargetError {
 
 impl Target {
     /// The target that `url` names.
-    pub(crate) fn parse(url: &str) -> Result<Self, TargetError> {
+    ///
+    /// # Errors
+    /// When it is no URL of HTTP, or one that two readers could understand differently.
+    pub fn parse(url: &str) -> Result<Self, TargetError> {
         let url = url.split('#').next().unwrap_or_default();
         let (scheme, rest) = url.split_once("://").ok_or(TargetError::Malformed)?;
         let scheme = scheme.to_ascii_lowercase();
@@ -69,7 +73,7 @@ impl Target {
     }
 
     /// The path alone.
-    pub(crate) fn path(&self) -> &str {
+    pub fn path(&self) -> &str {
         self.path_and_query.split('?').next().unwrap_or_default()
     }
 }
@@ -105,6 +109,8 @@ fn check(path: &str) -> Result<(), TargetError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn host_and_path_are_taken_as_the_key_needs_them() {

@@ -1,27 +1,29 @@
-//! The policy that was built in, as the engine's rules for each route.
+//! The policy, as the engine's rules for each route.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
-use http::HeaderValue;
-use http::header::{CACHE_CONTROL, EXPIRES, HeaderName};
-use terrace_shared::http::{BrowserRule, Heuristic, Rules, StoredResponse, VaryRule};
-use terrace_shared::key::SurrogateKey;
-use terrace_shared::policy::{self, Immutable, Policy, Route, RouteClass};
-use terrace_shared::time::{DeltaSeconds, Milliseconds};
+use ::http::HeaderValue;
+use ::http::header::{CACHE_CONTROL, EXPIRES, HeaderName};
 
-use crate::error::ConfigError;
+use crate::http::{BrowserRule, Heuristic, Rules, StoredResponse, VaryRule};
+use crate::key::SurrogateKey;
+use crate::policy::{self, Immutable, Policy, Route, RouteClass};
+use crate::time::{DeltaSeconds, Milliseconds};
 
 /// The policy, with the rules of its routes made ready.
 #[derive(Debug)]
-pub(crate) struct Routes {
+pub struct Routes {
     policy: Policy,
-    /// In the order of the policy's routes, the fallback's last.
-    rules: Vec<Rc<RouteRules>>,
+    /// In the order of the policy's routes.
+    rules: Vec<Arc<RouteRules>>,
+    /// Of paths that no route names.
+    fallback: Arc<RouteRules>,
 }
 
 /// What the engine is told about the responses of one route.
 #[derive(Debug)]
-pub(crate) struct RouteRules {
+pub struct RouteRules {
+    route: Route,
     as_stored: Rules,
     /// For responses that say nothing to browsers.
     for_browsers: Option<Rules>,
@@ -31,44 +33,35 @@ pub(crate) struct RouteRules {
 const NEGATIVE: DeltaSeconds = DeltaSeconds::minutes(1);
 
 impl Routes {
-    /// The policy that `build.rs` has checked and built in.
-    pub(crate) fn built_in() -> Result<Self, ConfigError> {
-        let json = include_str!(concat!(env!("OUT_DIR"), "/policy.json"));
-        serde_json::from_str(json)
-            .map(Self::new)
-            .map_err(|error| ConfigError::Policy(error.to_string()))
+    /// Makes the rules of each of the policy's routes.
+    pub fn new(policy: Policy) -> Self {
+        let make = |route| Arc::new(RouteRules::of(route, &policy));
+        Self {
+            rules: policy.routes().map(make).collect(),
+            fallback: make(policy.route("")),
+            policy,
+        }
     }
 
-    fn new(policy: Policy) -> Self {
-        let fallback = policy.route("");
-        let rules = policy
-            .routes()
-            .chain([fallback])
-            .map(|route| Rc::new(RouteRules::of(route, &policy)))
-            .collect();
-        Self { policy, rules }
-    }
-
-    /// The route of `path`, and its rules.
-    pub(crate) fn find(&self, path: &str) -> (&Route, Rc<RouteRules>) {
+    /// The route of `path`, with its rules.
+    pub fn find(&self, path: &str) -> &Arc<RouteRules> {
         let route = self.policy.route(path);
         let place = self
             .policy
             .routes()
             .position(|other| std::ptr::eq(other, route));
-        let rules = place
-            .map_or(self.rules.last(), |place| self.rules.get(place))
-            .map_or_else(|| Rc::new(RouteRules::of(route, &self.policy)), Rc::clone);
-        (route, rules)
+        place
+            .and_then(|place| self.rules.get(place))
+            .unwrap_or(&self.fallback)
     }
 
     /// The policy itself.
-    pub(crate) fn policy(&self) -> &Policy {
+    pub const fn policy(&self) -> &Policy {
         &self.policy
     }
 
     /// The longest purge bound of any route: when every reader has seen a purge.
-    pub(crate) fn longest_bound(&self) -> Milliseconds {
+    pub fn longest_bound(&self) -> Milliseconds {
         let bounds = self.policy.routes().map(|route| route.purge_bound);
         let longest = bounds.max().max(Some(self.policy.ledger().bound));
         longest.unwrap_or_default().into()
@@ -114,18 +107,24 @@ impl RouteRules {
             ..as_stored.clone()
         });
         Self {
+            route: route.clone(),
             as_stored,
             for_browsers,
         }
     }
 
+    /// The route itself.
+    pub const fn route(&self) -> &Route {
+        &self.route
+    }
+
     /// The rules for deciding.
-    pub(crate) fn decide(&self) -> &Rules {
+    pub const fn decide(&self) -> &Rules {
         &self.as_stored
     }
 
     /// The rules for answering with `stored`: the route speaks to browsers where the origin does not.
-    pub(crate) fn answer(&self, stored: &StoredResponse) -> &Rules {
+    pub fn answer(&self, stored: &StoredResponse) -> &Rules {
         let fields = stored.fields();
         // What is missing today may be there tomorrow: errors are not pressed upon browsers.
         let silent = stored.status().is_success()
@@ -141,12 +140,12 @@ impl RouteRules {
 /// Field with the surrogate keys that the route gives: added to the origin's answer, never sent on.
 ///
 /// A field of its own, so that a 304 without surrogate keys does not replace those that are stored.
-pub(crate) const ROUTE_KEYS: HeaderName = HeaderName::from_static("terrace-route-keys");
+pub const ROUTE_KEYS: HeaderName = HeaderName::from_static("terrace-route-keys");
 
 /// The value of [`ROUTE_KEYS`] for a response to `path`; none if the route gives none.
 ///
 /// What cannot be made into surrogate keys is handed on as it is: the engine refuses it aloud (R12).
-pub(crate) fn route_keys(route: &Route, path: &str) -> Option<HeaderValue> {
+pub fn route_keys(route: &Route, path: &str) -> Option<HeaderValue> {
     match route.surrogate_keys(path) {
         Ok(keys) if keys.is_empty() => None,
         Ok(keys) => {
@@ -158,7 +157,7 @@ pub(crate) fn route_keys(route: &Route, path: &str) -> Option<HeaderValue> {
 }
 
 /// `Cache-Control` for browsers, as the route wants it.
-pub(crate) fn browser_cache_control(route: &Route) -> Option<HeaderValue> {
+pub fn browser_cache_control(route: &Route) -> Option<HeaderValue> {
     let lifetime = route.browser?.as_seconds();
     let public = match route.class {
         RouteClass::FingerprintedAsset | RouteClass::Html => "public, ",

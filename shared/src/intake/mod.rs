@@ -1,0 +1,231 @@
+//! How a request comes to the cache: its target, its route with the rules for it, and its key.
+//!
+//! The shells that speak HTTP (the edge worker, the origin's tower layer) all begin with
+//! [`Intake::of`], so that one policy file means the same everywhere: a path that two readers could
+//! understand differently is refused, the route's query and cookie rules are applied, and host, path,
+//! query and keyed cookies become the key.
+
+mod cookies;
+mod forward;
+mod judge;
+mod rules;
+mod search;
+mod target;
+
+use std::sync::Arc;
+
+use ::http::header::{ACCEPT_ENCODING, UPGRADE};
+use ::http::{HeaderMap, HeaderValue, Method};
+
+use crate::http::{NoVarySearch, RequestFacts, StoredResponse};
+use crate::key::EncodedKey;
+use crate::outcome::ForwardReason;
+use crate::policy::{Route, RouteClass};
+use crate::purge::EntryScopes;
+use crate::time::Timestamp;
+use cookies::{Cookies, apply_cookies};
+
+pub use forward::origin_fields;
+pub use judge::{judge, judge_among};
+pub use rules::{ROUTE_KEYS, RouteRules, Routes, browser_cache_control, route_keys};
+pub use search::{Learned, SearchRules};
+pub use target::{Target, TargetError};
+
+/// A request as the cache sees it.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    /// What it asks for.
+    pub target: Target,
+    /// Path and query as the route normalises them: what is asked of the origin, and purged by.
+    pub path_and_query: Box<str>,
+    /// The client's fields, less the cookies that the route leaves out.
+    pub fields: Arc<HeaderMap>,
+    /// What of them matters to the decisions.
+    pub facts: RequestFacts,
+    /// Its route, with the rules for it.
+    pub rules: Arc<RouteRules>,
+    /// Whether it has to do with the stores at all.
+    pub handling: Handling,
+    /// Under which key its responses are stored, variants apart.
+    pub key: EncodedKey,
+    /// The cookies that are part of the key.
+    cookies: Box<[u8]>,
+}
+
+/// Whether a request has to do with the stores at all.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Handling {
+    /// It may be answered from them, and its response stored.
+    Cache,
+    /// It passes them by.
+    Pass(ForwardReason),
+}
+
+impl Intake {
+    /// Finds the route of a request, and reads the request by its rules.
+    pub fn of(
+        method: &Method,
+        target: Target,
+        mut fields: HeaderMap,
+        routes: &Routes,
+        now: Timestamp,
+    ) -> Self {
+        let rules = Arc::clone(routes.find(target.path()));
+        let route = rules.route();
+        let (cookies, keyed) = apply_cookies(&route.cookies, &mut fields);
+        let handling = handling(method, route, &fields, cookies);
+        let path_and_query = normalised(&target, route);
+        let cookies_in_key: Box<[u8]> = keyed.unwrap_or_default().into();
+        let key = key_of(&target, &path_and_query, &cookies_in_key);
+        if handling == Handling::Cache
+            && let Some(codings) = fields.get(ACCEPT_ENCODING)
+        {
+            let codings = normalised_codings(codings);
+            fields.insert(ACCEPT_ENCODING, codings);
+        }
+        let fields = Arc::new(fields);
+        let facts = RequestFacts::of(method, &target.uri, &fields, now, rules.decide());
+        Self {
+            target,
+            path_and_query,
+            fields,
+            facts,
+            rules,
+            handling,
+            key,
+            cookies: cookies_in_key,
+        }
+    }
+
+    /// The same request under what responses of its path have said about queries.
+    ///
+    /// Only the key changes: the origin is asked for the URL as it came. Responses that say `rule` themselves
+    /// are stored under this key, and no others: those that say nothing under [`Self::of`]'s. What is found
+    /// here may be stored under another name than this request's, so a purge of this one has to be looked for
+    /// besides: [`Self::alias_scopes`].
+    #[must_use]
+    pub fn under_search_rule(mut self, rule: &NoVarySearch) -> Self {
+        self.key = key_under(rule, &self.target, &self.path_and_query, &self.cookies);
+        self
+    }
+
+    /// What this request's own URL answers to when something is purged, if `stored` was stored under another.
+    ///
+    /// The ledger's verdict on these, under the fence of `stored`, counts as well as the one on its own.
+    pub fn alias_scopes(&self, stored: &StoredResponse) -> Option<EntryScopes> {
+        let name = stored.scopes().name();
+        let own = name
+            .strip_prefix(&*self.target.host)
+            .is_some_and(|rest| rest == &*self.path_and_query);
+        (!own).then(|| EntryScopes::of_url(&self.target.host, &self.path_and_query, []))
+    }
+
+    /// The key of another URL, given as host, path and query: what an unsafe method invalidates.
+    pub fn key_of_name(&self, name: &str, routes: &Routes) -> Option<EncodedKey> {
+        let (target, path_and_query) = self.target_of_name(name, routes)?;
+        Some(key_of(&target, &path_and_query, &[]))
+    }
+
+    /// The same key under what responses of its path have said about queries.
+    pub fn key_of_name_under(
+        &self,
+        rule: &NoVarySearch,
+        name: &str,
+        routes: &Routes,
+    ) -> Option<EncodedKey> {
+        let (target, path_and_query) = self.target_of_name(name, routes)?;
+        Some(key_under(rule, &target, &path_and_query, &[]))
+    }
+
+    fn target_of_name(&self, name: &str, routes: &Routes) -> Option<(Target, Box<str>)> {
+        let target = Target::parse(&format!("{}://{name}", self.target.scheme)).ok()?;
+        let path_and_query = normalised(&target, routes.find(target.path()).route());
+        Some((target, path_and_query))
+    }
+}
+
+/// The key names its rule, so that responses of different rules never meet.
+fn key_under(
+    rule: &NoVarySearch,
+    target: &Target,
+    path_and_query: &str,
+    cookies: &[u8],
+) -> EncodedKey {
+    let (path, query) = path_and_query
+        .split_once('?')
+        .unwrap_or((path_and_query, ""));
+    EncodedKey::of([
+        target.scheme.as_bytes(),
+        target.host.as_bytes(),
+        path.as_bytes(),
+        rule.normalise(query).as_bytes(),
+        rule.to_text().as_bytes(),
+        cookies,
+    ])
+}
+
+fn key_of(target: &Target, path_and_query: &str, cookies: &[u8]) -> EncodedKey {
+    EncodedKey::of([
+        target.scheme.as_bytes(),
+        target.host.as_bytes(),
+        path_and_query.as_bytes(),
+        cookies,
+    ])
+}
+
+fn handling(method: &Method, route: &Route, fields: &HeaderMap, cookies: Cookies) -> Handling {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return Handling::Pass(ForwardReason::Method);
+    }
+    let bypass = route.class == RouteClass::Bypass
+        || cookies == Cookies::Bypass
+        || fields.contains_key(UPGRADE);
+    if bypass {
+        Handling::Pass(ForwardReason::Bypass)
+    } else {
+        Handling::Cache
+    }
+}
+
+fn normalised(target: &Target, route: &Route) -> Box<str> {
+    let (path, query) = match target.path_and_query.split_once('?') {
+        Some((path, query)) => (path, route.query.normalise(query)),
+        None => return target.path_and_query.clone(),
+    };
+    if query.is_empty() {
+        path.into()
+    } else {
+        format!("{path}?{query}").into()
+    }
+}
+
+/// The codings that a client takes, in one of few spellings, so that few variants arise.
+///
+/// `identity;q=0` and codings that nobody serves are left out.
+fn normalised_codings(value: &HeaderValue) -> HeaderValue {
+    let text = value.to_str().unwrap_or_default();
+    let takes = |coding: &str| {
+        text.split(',').any(|member| {
+            let mut parts = member.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default();
+            let refused = parts.any(|part| {
+                let weight = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
+                weight.is_some_and(|weight| weight.trim_matches(['0', '.']).is_empty())
+            });
+            name.eq_ignore_ascii_case(coding) && !refused
+        })
+    };
+    let codings: Vec<&str> = ["zstd", "br", "gzip"]
+        .into_iter()
+        .filter(|coding| takes(coding))
+        .collect();
+    let codings = if codings.is_empty() {
+        "identity".to_owned()
+    } else {
+        codings.join(", ")
+    };
+    HeaderValue::try_from(codings).unwrap_or_else(|_| HeaderValue::from_static("identity"))
+}
+
+#[cfg(test)]
+mod tests;
