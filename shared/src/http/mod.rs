@@ -40,7 +40,7 @@ mod support;
 
 pub use answer::{Answer, AnswerBody, answer};
 pub use failure::{Failure, OnFailure, on_failure};
-pub use fields::{ForwardAs, pass_fields, request_fields, response_fields};
+pub use fields::{ForwardAs, pass_fields, remove_hop_by_hop, request_fields, response_fields};
 pub use invalidate::invalidation;
 pub use request::RequestFacts;
 pub use response::{Fill, OnResponse, ResponseHead, on_response};
