@@ -18,6 +18,7 @@ use super::error::Refused;
 use super::fields;
 use super::informational::InterimSender;
 use super::limits::Limits;
+use super::purge_api::{self, PurgeApi};
 use super::server::Alive;
 use super::upgrade;
 use super::upstream::{Upstream, Visitor, absolute};
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) upstream: Upstream,
     /// How much a client may send.
     pub(crate) limits: Limits,
+    /// Terrace's own endpoints.
+    pub(crate) own: PurgeApi,
 }
 
 /// The service of one connection.
@@ -109,6 +112,14 @@ impl Front {
         if version == Version::HTTP_2 {
             fields::join_cookies(fields);
         }
+        let limit = self.shared.limits.body_bytes;
+        if purge_api::is_own(request.method(), request.uri()) {
+            let request = request.map(|body| RequestBody::of_client(body, limit));
+            let shared = Arc::clone(&self.shared);
+            return Ok(Step::Aside {
+                answering: Box::pin(async move { shared.own.answer(request).await }),
+            });
+        }
         let upgrade = upgrade::wanted(request.headers(), version);
         let interim = (version == Version::HTTP_11).then(|| {
             let exchange = self.client.interim.begin();
@@ -118,7 +129,6 @@ impl Front {
             peer: self.client.peer,
             interim,
         });
-        let limit = self.shared.limits.body_bytes;
         let request = request.map(|body| RequestBody::of_client(body, limit));
         let mut upstream = self.shared.upstream.clone();
         Ok(match upgrade {

@@ -15,12 +15,13 @@ mod front;
 mod informational;
 mod limits;
 mod pool;
+mod purge_api;
 mod server;
+mod start;
 mod upgrade;
 mod upstream;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,9 @@ use http::{HeaderValue, Uri};
 use crate::Failure;
 use front::Shared;
 use limits::{Limits, Patience};
+use purge_api::PurgeApi;
+use start::CacheArguments;
+use terrace_shared::intake::Routes;
 use upstream::{Upstream, UpstreamOptions, UpstreamProtocol};
 
 /// The arguments of `terrace shield`.
@@ -41,15 +45,14 @@ pub(crate) struct Shield {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// The policy file; without one, the upstream's own fields decide.
-    #[arg(long)]
-    policy: Option<PathBuf>,
     /// Host that the upstream is asked for, instead of the client's.
     #[arg(long, value_parser = host_value)]
     upstream_host: Option<HeaderValue>,
     /// Speak HTTP/2 to the upstream; over plain TCP, without asking it first.
     #[arg(long)]
     upstream_http2: bool,
+    #[command(flatten)]
+    cache: CacheArguments,
     #[command(flatten)]
     limits: LimitArguments,
     #[command(flatten)]
@@ -146,17 +149,33 @@ impl Shield {
             patience,
         })
         .map_err(|error| Failure::new(error).hint("give --upstream as http://host:port"))?;
+        let policy = self.cache.policy()?;
+        let tokens = self.cache.tokens()?;
         let listener = server::bind(self.listen).await?;
+        let routes = Routes::new(policy.clone());
+        let cache = self.cache.cache(policy).await?;
         if let Err(error) = upstream.probe().await {
             eprintln!("warning: {} does not answer yet: {error}", upstream.url());
         }
         let address = listener.local_addr().map_err(Failure::new)?;
         println!(
-            "terrace shield: http://{address} shields {}",
-            upstream.url()
+            "terrace shield: http://{address} shields {}; {}",
+            upstream.url(),
+            self.cache.policy_in_words()
         );
-        let shared = Arc::new(Shared { upstream, limits });
-        server::serve(listener, shared, patience).await
+        let own = PurgeApi {
+            cache: cache.clone(),
+            routes,
+            tokens,
+        };
+        let shared = Arc::new(Shared {
+            upstream,
+            limits,
+            own,
+        });
+        server::serve(listener, shared, patience).await?;
+        cache.flush().await;
+        Ok(())
     }
 }
 
