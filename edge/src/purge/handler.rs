@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use terrace_shared::http::BodyEnd;
 use terrace_shared::outcome::{CacheStatus, ForwardReason};
+use terrace_shared::purge::auth::{self, Token, Tokens};
 use terrace_shared::purge::wire::{
     PURGE_PATH, PurgeRequest, PurgeState, PurgedTier, Receipt, STATUS_PATH, TierReceipt,
 };
@@ -12,7 +13,6 @@ use terrace_shared::purge::{Epoch, Purge, PurgeMode};
 use terrace_shared::time::{ByteCount, Milliseconds, TimestampMillis};
 use worker::web_sys;
 
-use super::auth::{self, Token, Tokens};
 use super::client;
 use crate::clock;
 use crate::convert::{self, ResponseBody};
@@ -260,7 +260,11 @@ mod tests {
     const NOW: TimestampMillis = TimestampMillis::from_unix_millis(1_000);
 
     fn tokens() -> Tokens {
-        Tokens::of_one("ci", "secret", &["surrogate-key:product:*"])
+        // printf secret | sha256sum
+        let hash = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+        let allow = "surrogate-key:product:*";
+        let json = format!(r#"[{{"name":"ci","sha256":"{hash}","allow":["{allow}"]}}]"#);
+        Tokens::from_json(&json).unwrap()
     }
 
     #[test]
