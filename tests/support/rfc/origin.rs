@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -58,6 +59,8 @@ pub enum Answer {
         /// What happens to the connection then.
         then: Then,
     },
+    /// Waits so long, and then answers.
+    Late(Duration, Box<Answer>),
     /// Sends so much content, as fast as it is taken: zeros.
     Flood {
         /// The head.
@@ -187,7 +190,14 @@ async fn serve(stream: TcpStream, scripts: &Scripts) -> io::Result<()> {
             body: body.bytes,
         };
         let is_head = asked.method == "HEAD";
-        match scripts.answer(asked) {
+        let answer = match scripts.answer(asked) {
+            Answer::Late(delay, answer) => {
+                tokio::time::sleep(delay).await;
+                *answer
+            }
+            answer => answer,
+        };
+        match answer {
             Answer::Bytes { head, body, then } => {
                 stream.get_mut().write_all(&head).await?;
                 if !is_head {
@@ -201,7 +211,8 @@ async fn serve(stream: TcpStream, scripts: &Scripts) -> io::Result<()> {
             }
             Answer::Flood { head, bytes } => flood(&mut stream, &head, bytes).await?,
             Answer::Silence => return until_gone(&mut stream).await,
-            Answer::Refusal => return Ok(()),
+            // Nobody waits twice.
+            Answer::Refusal | Answer::Late(..) => return Ok(()),
         }
     }
     Ok(())

@@ -246,7 +246,11 @@ fn prepared(answer: &OriginAnswer, values: &Values) -> Result<Answer, ValueError
         }
         None => Then::Next,
     };
-    Ok(Answer::Bytes { head, body, then })
+    let now = Answer::Bytes { head, body, then };
+    Ok(match answer.delay_seconds {
+        0 => now,
+        seconds => Answer::Late(Duration::from_secs(seconds), Box::new(now)),
+    })
 }
 
 fn chunked(content: &[u8], trailers: &Fields) -> Vec<u8> {

@@ -81,6 +81,9 @@ pub struct OriginAnswer {
     pub informational: Vec<Informational>,
     /// Ends the connection after so many bytes of the content.
     pub break_off_after: Option<usize>,
+    /// Waits so long before it answers.
+    #[serde(default)]
+    pub delay_seconds: u64,
     /// Never answers.
     #[serde(default)]
     pub silent: bool,
@@ -314,16 +317,54 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Case>, TableError> {
     }
     let mut all = Vec::with_capacity(cases.len());
     for (at, case) in cases.into_iter().enumerate() {
-        let toml::Value::Table(case) = case else {
+        let toml::Value::Table(mut case) = case else {
             return Err(wrong(&(at + 1).to_string(), "it is no table".to_owned()));
         };
-        all.push(one_case(file, at, case)?);
+        match case.remove("each") {
+            None => all.push(one_case(file, at, case)?),
+            Some(toml::Value::Array(values)) if !values.is_empty() => {
+                for value in values {
+                    let case = case.iter();
+                    let case = case.map(|(key, part)| (key.clone(), with_each(part, &value)));
+                    all.push(one_case(file, at, case.collect())?);
+                }
+            }
+            Some(_) => {
+                let at = (at + 1).to_string();
+                return Err(wrong(&at, "`each` is a list of values".to_owned()));
+            }
+        }
     }
     Ok(all)
 }
 
+/// `part` with `value` wherever it says `{each}`.
+fn with_each(part: &toml::Value, value: &toml::Value) -> toml::Value {
+    match part {
+        toml::Value::String(text) if text == "{each}" => value.clone(),
+        toml::Value::String(text) => {
+            let value = match value {
+                toml::Value::String(value) => value.clone(),
+                other => other.as_integer().unwrap_or_default().to_string(),
+            };
+            toml::Value::String(text.replace("{each}", &value))
+        }
+        toml::Value::Array(parts) => {
+            let parts = parts.iter().map(|part| with_each(part, value));
+            toml::Value::Array(parts.collect())
+        }
+        toml::Value::Table(parts) => {
+            let parts = parts.iter();
+            let parts = parts.map(|(key, part)| (key.clone(), with_each(part, value)));
+            toml::Value::Table(parts.collect())
+        }
+        other => other.clone(),
+    }
+}
+
 fn one_case(file: &str, at: usize, mut table: toml::Table) -> Result<Case, TableError> {
     let steps = table.remove("step");
+    // Until it is known that the rest is well formed, errors call it so.
     let label = match table.get("name") {
         Some(toml::Value::String(name)) => name.clone(),
         _ => (at + 1).to_string(),
@@ -336,6 +377,7 @@ fn one_case(file: &str, at: usize, mut table: toml::Table) -> Result<Case, Table
         steps: Vec::new(),
     };
     let head: CaseHead = typed(table).map_err(|problem| case.wrong(&problem))?;
+    case.name = head.name;
     case.section = head.section;
     match (head.places, head.because) {
         (None, None) => {}
