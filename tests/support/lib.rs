@@ -7,6 +7,7 @@ mod edge;
 mod origin;
 mod process;
 mod redis;
+pub mod rfc;
 mod shop;
 
 pub use browser::run_in_chromium;
