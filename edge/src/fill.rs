@@ -8,8 +8,8 @@ use std::rc::Rc;
 use http::StatusCode;
 use http::header::AGE;
 use terrace_shared::http::{
-    Fill, ForwardAs, Freshness, OnFailure, OnResponse, RequestFacts, ResponseHead, StoredResponse,
-    ValidationRequest, on_failure, on_response, request_fields,
+    Extent, Fill, ForwardAs, Freshness, OnFailure, OnResponse, RequestFacts, ResponseHead,
+    StoredResponse, ValidationRequest, on_failure, on_response, request_fields,
 };
 use terrace_shared::intake::{ROUTE_KEYS, route_keys};
 use terrace_shared::outcome::{CacheStatus, ForwardReason, NotStored, StaleReason};
@@ -278,6 +278,7 @@ async fn ask_once(
         fence: Fence::at(epoch),
         host: &visit.intake.target.host,
         path_and_query: &visit.intake.path_and_query,
+        asked: forward_as,
     };
     let response = ResponseHead {
         status: answer.status,
@@ -287,6 +288,8 @@ async fn ask_once(
     answer.fields.remove(ROUTE_KEYS);
     Some(match decided {
         OnResponse::Store(head) if store::takes(&head) => Outcome::New(Rc::new(*head), answer),
+        OnResponse::Store(head) if is_part(&head) => passed(NotStored::Partial, answer),
+        OnResponse::Combine(_) => passed(NotStored::Partial, answer),
         OnResponse::Store(_) => passed(NotStored::TooLarge, answer),
         OnResponse::Freshen(head) => {
             observe::count(Count::Freshened);
@@ -298,8 +301,12 @@ async fn ask_once(
             Outcome::Stale(age, because, Some(answer.status))
         }
         OnResponse::Pass(because) => passed(because, answer),
-        OnResponse::AskAgain => return None,
+        OnResponse::Complete(_) | OnResponse::AskAgain => return None,
     })
+}
+
+fn is_part(head: &StoredResponse) -> bool {
+    matches!(head.extent(), Extent::Partial { .. })
 }
 
 fn passed(because: NotStored, answer: OriginAnswer) -> Outcome {

@@ -199,6 +199,10 @@ async fn act(visit: &Rc<Visit>, looked: Looked, waited: Waited) -> web_sys::Resp
         (Decision::Validate(validation), _) => {
             fill::answer(visit, found, Forward::validating(validation), lag, claim).await
         }
+        (Decision::Complete(completion), _) => {
+            let forward = Forward::because(completion.because);
+            fill::answer(&visit, found, forward, lag).await
+        }
         (Decision::Forward(reason), _) => {
             fill::answer(visit, found, Forward::because(reason), lag, claim).await
         }
@@ -267,7 +271,7 @@ const fn usefulness(decision: &Decision) -> u8 {
     match decision {
         Decision::Reuse { .. } => 4,
         Decision::ReuseStale { .. } => 3,
-        Decision::Validate(_) => 2,
+        Decision::Validate(_) | Decision::Complete(_) => 2,
         Decision::Forward(ForwardReason::UriMiss) => 0,
         Decision::Forward(_) | Decision::GatewayTimeout => 1,
     }
