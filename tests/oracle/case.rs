@@ -87,12 +87,13 @@ impl Response {
 impl Fields {
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let mut lines = self.0.iter();
-        lines
-            .find_map(|(other, value)| (*other == name).then_some(value.as_str()))
+        lines.find_map(|(other, value)| (*other == name).then_some(value.as_str()))
     }
 
     pub(crate) fn to_map(&self) -> HeaderMap {
-        let line = |(name, value): &(&'static str, String)| (name.parse().unwrap(), value.parse().unwrap());
+        let line = |(name, value): &(&'static str, String)| {
+            (name.parse().unwrap(), value.parse().unwrap())
+        };
         self.0.iter().map(line).collect()
     }
 
@@ -125,15 +126,25 @@ impl Fields {
 
     fn to_json(&self) -> serde_json::Value {
         let line = |(name, value): &(&'static str, String)| ((*name).to_owned(), json!(value));
-        self.0.iter().map(line).collect::<serde_json::Map<_, _>>().into()
+        self.0
+            .iter()
+            .map(line)
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     }
 }
 
 /// Any case.
 pub(crate) fn cases() -> impl Strategy<Value = Case> {
     let kind = select(vec![Kind::Shared, Kind::Shared, Kind::Private]);
-    (kind, request(first_method()), response(), later(), words::elapsed()).prop_map(
-        |(kind, request, response, (later, repeats), elapsed)| {
+    (
+        kind,
+        request(first_method()),
+        response(),
+        later(),
+        words::elapsed(),
+    )
+        .prop_map(|(kind, request, response, (later, repeats), elapsed)| {
             // Most who ask again ask with the same selecting fields.
             let later = if repeats {
                 with_selecting_of(later, &request)
@@ -147,13 +158,16 @@ pub(crate) fn cases() -> impl Strategy<Value = Case> {
                 later,
                 elapsed,
             }
-        },
-    )
+        })
 }
 
 fn with_selecting_of(mut later: Request, first: &Request) -> Request {
     later.fields.0.retain(|(name, _)| !SELECTING.contains(name));
-    let selecting = first.fields.0.iter().filter(|(name, _)| SELECTING.contains(name));
+    let selecting = first
+        .fields
+        .0
+        .iter()
+        .filter(|(name, _)| SELECTING.contains(name));
     later.fields.0.extend(selecting.cloned());
     later
 }
@@ -166,7 +180,10 @@ fn first_method() -> impl Strategy<Value = &'static str> {
 
 fn later() -> impl Strategy<Value = (Request, bool)> {
     let method = prop_oneof![20 => Just("GET"), 1 => select(vec!["HEAD", "POST", "PUT"])];
-    (request(method), prop_oneof![4 => Just(true), 1 => Just(false)])
+    (
+        request(method),
+        prop_oneof![4 => Just(true), 1 => Just(false)],
+    )
 }
 
 fn request(method: impl Strategy<Value = &'static str>) -> impl Strategy<Value = Request> {
@@ -182,7 +199,8 @@ fn request(method: impl Strategy<Value = &'static str>) -> impl Strategy<Value =
         weighted(0.06, words::date()),
     );
     (method, fields).prop_map(|(method, fields)| {
-        let (directives, pragma, authorization, coding, language, variant, tags, own, since) = fields;
+        let (directives, pragma, authorization, coding, language, variant, tags, own, since) =
+            fields;
         let lines = [
             ("cache-control", directives),
             ("pragma", pragma.map(str::to_owned)),
@@ -216,7 +234,8 @@ fn response() -> impl Strategy<Value = Response> {
         weighted(0.1, select(vec!["x-hop", "close", "X-Hop, close"])),
     );
     (words::status(), fields).prop_map(|(status, fields)| {
-        let (directives, expires, date, age, modified, tag, vary, cookie, pragma, connection) = fields;
+        let (directives, expires, date, age, modified, tag, vary, cookie, pragma, connection) =
+            fields;
         let hop = connection.map(|_| "1".to_owned());
         let lines = [
             ("cache-control", directives),

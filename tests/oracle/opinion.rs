@@ -1,13 +1,13 @@
 //! What either side says of a case, and what we say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use http::HeaderMap;
 use terrace_shared::http::{
-    CacheKind, Decision, Exchange, Fill, ForwardAs, Heuristic, OnResponse, PartialRule,
-    RequestFacts, ResponseHead, Rules, StoredResponse, decide, on_response, response_fields,
+    Decision, Exchange, Fill, ForwardAs, Heuristic, OnResponse, PartialRule, RequestFacts,
+    ResponseHead, Rules, StoredResponse, decide, on_response, response_fields,
 };
-use terrace_shared::outcome::StaleReason;
+use terrace_shared::outcome::{NotStored, StaleReason};
 use terrace_shared::purge::{Epoch, Fence, Incarnation, Sequence, Verdict};
 use terrace_shared::time::{DeltaSeconds, Timestamp};
 
@@ -18,6 +18,8 @@ use crate::case::{Case, Kind, RECEIVED_AT, Request};
 pub(crate) struct Opinion {
     /// Whether the response may be stored; the rest means nothing if it may not.
     pub(crate) storable: bool,
+    /// Why it is not, if the one who is asked says that.
+    pub(crate) because: Option<NotStored>,
     /// Current age when the later request comes, in seconds.
     pub(crate) age: i64,
     /// Freshness lifetime, in seconds.
@@ -68,8 +70,9 @@ pub(crate) fn ours(case: &Case) -> Opinion {
     };
     match on_response(&first, head, None, Verdict::Untouched, &fill, &rules) {
         OnResponse::Store(stored) => of_stored(case, &stored, &rules),
-        _ => Opinion {
+        OnResponse::Pass(because) => Opinion {
             storable: false,
+            because: Some(because),
             age: 0,
             lifetime: 0,
             useful_for: 0,
@@ -77,6 +80,7 @@ pub(crate) fn ours(case: &Case) -> Opinion {
             validation: None,
             fields: BTreeMap::new(),
         },
+        other => panic!("nothing is stored, and yet {other:?}"),
     }
 }
 
@@ -84,21 +88,21 @@ fn of_stored(case: &Case, stored: &StoredResponse, rules: &Rules) -> Opinion {
     let now = Timestamp::from_unix_seconds(RECEIVED_AT + case.elapsed);
     let later = facts(&case.later, rules);
     let age = stored.current_age(now);
-    let (reuse, validation) =
-        match decide(&later, Some(stored), Verdict::Untouched, now, rules) {
-            Decision::Reuse { .. }
-            | Decision::ReuseStale {
-                because: StaleReason::ClientAllows,
-                ..
-            } => (Reuse::AsItIs, None),
-            Decision::ReuseStale { .. } => (Reuse::WhileRevalidating, None),
-            Decision::Validate(validation) => (Reuse::No, Some(texts(&validation.fields))),
-            Decision::Forward(_) => (Reuse::No, Some(BTreeMap::new())),
-            Decision::Complete(_) | Decision::GatewayTimeout => (Reuse::No, None),
-        };
+    let (reuse, validation) = match decide(&later, Some(stored), Verdict::Untouched, now, rules) {
+        Decision::Reuse { .. }
+        | Decision::ReuseStale {
+            because: StaleReason::ClientAllows,
+            ..
+        } => (Reuse::AsItIs, None),
+        Decision::ReuseStale { .. } => (Reuse::WhileRevalidating, None),
+        Decision::Validate(validation) => (Reuse::No, Some(texts(&validation.fields))),
+        Decision::Forward(_) => (Reuse::No, Some(BTreeMap::new())),
+        Decision::Complete(_) | Decision::GatewayTimeout => (Reuse::No, None),
+    };
     let useful_for = stored.usable_until().saturating_since(now);
     Opinion {
         storable: true,
+        because: None,
         age: signed(age),
         lifetime: signed(stored.lifetime()),
         useful_for: signed(useful_for),
@@ -114,7 +118,6 @@ fn rules(kind: Kind) -> Rules {
         Kind::Shared => Rules::default(),
         Kind::Private => Rules::private(),
     };
-    debug_assert!(matches!(rules.kind, CacheKind::Shared | CacheKind::Private));
     Rules {
         heuristic: Heuristic {
             percent: 10,
@@ -130,7 +133,13 @@ fn rules(kind: Kind) -> Rules {
 fn facts(request: &Request, rules: &Rules) -> RequestFacts {
     let uri = "https://a.example/p".parse().unwrap();
     let now = Timestamp::from_unix_seconds(RECEIVED_AT);
-    RequestFacts::parse(&request.method(), &uri, &request.fields.to_map(), now, rules)
+    RequestFacts::parse(
+        &request.method(),
+        &uri,
+        &request.fields.to_map(),
+        now,
+        rules,
+    )
 }
 
 fn texts(fields: &HeaderMap) -> BTreeMap<String, String> {
@@ -153,7 +162,7 @@ fn signed(length: DeltaSeconds) -> i64 {
 }
 
 /// What the two sides are asked.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Question {
     Storable,
     Age,
@@ -161,7 +170,8 @@ pub(crate) enum Question {
     UsefulFor,
     Reuse,
     Validation,
-    Fields,
+    /// This one, as it goes to the client.
+    Field(String),
 }
 
 /// Each question that both have an opinion on, and whether the opinions differ.
@@ -174,7 +184,12 @@ pub(crate) fn differences(ours: &Opinion, theirs: &Opinion) -> Vec<(Question, bo
     }
     let (age, lifetime) = (ours.age != theirs.age, ours.lifetime != theirs.lifetime);
     asked.extend([(Question::Age, age), (Question::Lifetime, lifetime)]);
-    asked.push((Question::Fields, passed_on(ours) != passed_on(theirs)));
+    let names: BTreeSet<&String> = ours.fields.keys().chain(theirs.fields.keys()).collect();
+    // `Age` is a question of its own.
+    for name in names.into_iter().filter(|name| *name != "age") {
+        let differs = ours.fields.get(name) != theirs.fields.get(name);
+        asked.push((Question::Field(name.clone()), differs));
+    }
     if age || lifetime {
         return asked;
     }
@@ -186,12 +201,4 @@ pub(crate) fn differences(ours: &Opinion, theirs: &Opinion) -> Vec<(Question, bo
         asked.push((Question::Validation, own != other));
     }
     asked
-}
-
-/// The fields without `Age`, which is a question of its own.
-fn passed_on(opinion: &Opinion) -> BTreeMap<&str, &str> {
-    let fields = opinion.fields.iter().filter(|(name, _)| *name != "age");
-    fields
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect()
 }

@@ -63,6 +63,7 @@ fn read(said: &Value) -> Opinion {
     };
     Opinion {
         storable: said["storable"].as_bool().unwrap(),
+        because: None,
         age: whole(&said["age"]),
         lifetime: whole(&said["lifetime"]),
         useful_for: whole(&said["useful_for_ms"]) / 1_000,
