@@ -3,31 +3,30 @@
 //! The ledger's epoch is read before the origin is asked (R1): a purge that arrives while the answer is
 //! under way has a later place, so the answer is stored and never believed.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use http::StatusCode;
 use http::header::AGE;
 use terrace_shared::http::{
-    Fill, ForwardAs, Freshness, OnFailure, OnResponse, RequestFacts, ResponseHead, StoredResponse,
-    ValidationRequest, on_failure, on_response, request_fields,
+    Extent, Fill, ForwardAs, Freshness, OnFailure, OnResponse, RequestFacts, ResponseHead,
+    StoredResponse, ValidationRequest, on_failure, on_response, request_fields,
 };
 use terrace_shared::intake::{ROUTE_KEYS, route_keys};
 use terrace_shared::outcome::{CacheStatus, ForwardReason, NotStored, StaleReason};
 use terrace_shared::purge::{Fence, Lag, Verdict};
-use terrace_shared::time::{DeltaSeconds, Milliseconds, TimestampMillis};
+use terrace_shared::time::{DeltaSeconds, TimestampMillis};
 use worker::web_sys;
 
 use crate::clock;
 use crate::error::OriginError;
+use crate::flight::{self, Claim};
 use crate::observe::{self, Count};
 use crate::origin::{self, OriginAnswer};
 use crate::pass::send;
 use crate::purge::client;
 use crate::refusal::Refusal;
 use crate::respond::{Age, Place, respond};
-use crate::store::{self, Entry, Found, StoreKey, StoredBody};
+use crate::store::{self, Entry, Found, StoredBody};
 use crate::visit::Visit;
 
 /// Why, and as what, the origin is asked.
@@ -86,8 +85,10 @@ pub(crate) async fn answer(
     found: Found,
     forward: Forward,
     lag: Lag,
+    claim: Option<Claim>,
 ) -> web_sys::Response {
     let said = CacheStatus::forward(CacheStatus::NAME, forward.reason());
+    let place = store::place_of(visit.key, found.marker.as_deref(), &visit.intake.facts);
     let outcome = ask(visit, &visit.intake.facts, &found, forward).await;
     let found_entry = found.entry.clone();
     match (outcome, found_entry) {
@@ -100,7 +101,7 @@ pub(crate) async fn answer(
                 body: StoredBody::Origin(answer.response),
             };
             if let Some(copy) = entry.copy() {
-                store_behind(visit, found, copy, asked_at);
+                store_behind(visit, found, copy, asked_at, claim);
             }
             let age = if had_age {
                 Age::Stored(entry.head.current_age(clock::now().timestamp()))
@@ -116,7 +117,7 @@ pub(crate) async fn answer(
                 body: before.body,
             };
             if let Some(copy) = entry.copy() {
-                store_behind(visit, found, copy, answer.asked_at);
+                store_behind(visit, found, copy, answer.asked_at, claim);
             }
             let age = Age::Stored(entry.head.current_age(clock::now().timestamp()));
             respond(visit, &entry, age, &entry.body.place().sign(said, lag)).await
@@ -138,7 +139,7 @@ pub(crate) async fn answer(
                     head,
                     body: before.body,
                 };
-                store_behind(visit, found, entry, answer.asked_at);
+                store_behind(visit, found, entry, answer.asked_at, claim);
             }
             send(visit, &answer, &Place::Nowhere.sign(said, lag))
         }
@@ -154,6 +155,9 @@ pub(crate) async fn answer(
         }
         (Outcome::Passed(because, answer), _) => {
             let said = said.forward_status(answer.status).not_stored(&because);
+            if because.is_lasting() {
+                flight::note_unstorable(place, clock::now());
+            }
             if because == NotStored::NotModified {
                 behind(visit, found);
             }
@@ -274,6 +278,7 @@ async fn ask_once(
         fence: Fence::at(epoch),
         host: &visit.intake.target.host,
         path_and_query: &visit.intake.path_and_query,
+        asked: forward_as,
     };
     let response = ResponseHead {
         status: answer.status,
@@ -283,6 +288,8 @@ async fn ask_once(
     answer.fields.remove(ROUTE_KEYS);
     Some(match decided {
         OnResponse::Store(head) if store::takes(&head) => Outcome::New(Rc::new(*head), answer),
+        OnResponse::Store(head) if is_part(&head) => passed(NotStored::Partial, answer),
+        OnResponse::Combine(_) => passed(NotStored::Partial, answer),
         OnResponse::Store(_) => passed(NotStored::TooLarge, answer),
         OnResponse::Freshen(head) => {
             observe::count(Count::Freshened);
@@ -294,8 +301,12 @@ async fn ask_once(
             Outcome::Stale(age, because, Some(answer.status))
         }
         OnResponse::Pass(because) => passed(because, answer),
-        OnResponse::AskAgain => return None,
+        OnResponse::Complete(_) | OnResponse::AskAgain => return None,
     })
+}
+
+fn is_part(head: &StoredResponse) -> bool {
+    matches!(head.extent(), Extent::Partial { .. })
 }
 
 fn passed(because: NotStored, answer: OriginAnswer) -> Outcome {
@@ -310,7 +321,14 @@ fn stored(said: CacheStatus, head: &StoredResponse) -> CacheStatus {
     }
 }
 
-fn store_behind(visit: &Rc<Visit>, found: Found, entry: Entry, asked_at: TimestampMillis) {
+/// Stores `entry` behind the answer; who waits for it on the same key does so until it is stored.
+fn store_behind(
+    visit: &Rc<Visit>,
+    found: Found,
+    entry: Entry,
+    asked_at: TimestampMillis,
+    claim: Option<Claim>,
+) {
     let visit_behind = Rc::clone(visit);
     visit.context.wait_until(async move {
         let visit = visit_behind;
@@ -322,37 +340,6 @@ fn store_behind(visit: &Rc<Visit>, found: Found, entry: Entry, asked_at: Timesta
             asked_at,
         )
         .await;
+        drop(claim);
     });
-}
-
-/// The right to refresh a key behind an answer; dropping it lets the next request.
-struct Claim(StoreKey);
-
-thread_local! {
-    static CLAIMS: RefCell<HashMap<StoreKey, TimestampMillis>> = RefCell::default();
-}
-
-impl Claim {
-    /// A claim that was not given back within this was cancelled: what runs behind an answer has 30 s
-    /// (developers.cloudflare.com/workers/runtime-apis/context/#waituntil).
-    const PATIENCE: Milliseconds = Milliseconds::new(30_000);
-    /// Most that are open at once; beyond, nothing is refreshed behind answers.
-    const MOST: usize = 1_024;
-
-    fn of(key: StoreKey, now: TimestampMillis) -> Option<Self> {
-        CLAIMS.with_borrow_mut(|claims| {
-            claims.retain(|_, at| now.saturating_since(*at) < Self::PATIENCE);
-            if claims.contains_key(&key) || claims.len() >= Self::MOST {
-                return None;
-            }
-            claims.insert(key, now);
-            Some(Self(key))
-        })
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        CLAIMS.with_borrow_mut(|claims| claims.remove(&self.0));
-    }
 }

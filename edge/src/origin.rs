@@ -78,7 +78,7 @@ fn request_init(
 ) -> Result<web_sys::RequestInit, JsValue> {
     let init = web_sys::RequestInit::new();
     init.set_method(method);
-    init.set_headers(convert::js_headers(fields)?.as_ref());
+    init.set_headers(&convert::js_headers(fields)?);
     init.set_redirect(web_sys::RequestRedirect::Manual);
     init.set_signal(Some(&controller.signal()));
     if let Some(body) = body {

@@ -1,7 +1,7 @@
 //! Answers made of stored responses.
 
 use http::HeaderMap;
-use http::header::AGE;
+use http::header::{AGE, RANGE};
 use terrace_shared::http::range::ByteRange;
 use terrace_shared::http::{self as engine, Answer, AnswerBody, Extent};
 use terrace_shared::outcome::CacheStatus;
@@ -120,7 +120,12 @@ fn compose(
     said: &CacheStatus,
 ) -> Answer {
     let rules = visit.intake.rules.answer(&entry.head);
-    let boundary = format!("{:016x}", convert::random_bits());
+    // Only ranges can come in several parts, and randomness is dear here.
+    let boundary = if visit.intake.fields.contains_key(RANGE) {
+        format!("{:016x}", convert::random_bits())
+    } else {
+        String::new()
+    };
     let seconds = match age {
         Age::Stored(age) => age,
         Age::New => DeltaSeconds::ZERO,

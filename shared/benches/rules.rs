@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use terrace_shared::http::{
-    Exchange, Fill, OnResponse, RequestFacts, ResponseHead, Rules, decide, on_response,
+    Exchange, Fill, ForwardAs, OnResponse, RequestFacts, ResponseHead, Rules, decide, on_response,
 };
 use terrace_shared::key::{EncodedKey, KeyParts, SurrogateKeys, Template};
 use terrace_shared::purge::{
@@ -92,6 +92,7 @@ fn decisions(criterion: &mut Criterion) {
         fence: Fence::at(epoch(1)),
         host: "example.com",
         path_and_query: "/api/plans?zip=1",
+        asked: ForwardAs::Fill,
     };
     let head = ResponseHead {
         status: StatusCode::OK,

@@ -89,6 +89,8 @@ pub enum NotStored {
     TooLarge,
     /// Its body ended before its length.
     Truncated,
+    /// Its body is not as long as its head says.
+    Length,
     /// It is a part of a representation, and the rules do not let parts be stored, or it cannot be used.
     Partial,
     /// It is a 304 for the client's own validators.
@@ -171,6 +173,7 @@ impl NotStored {
             Self::UrlTooLong => "url-too-long",
             Self::TooLarge => "too-large",
             Self::Truncated => "truncated",
+            Self::Length => "length",
             Self::Partial => "partial",
             Self::NotModified => "not-modified",
             Self::OriginError => "origin-error",
@@ -211,6 +214,7 @@ impl NotStored {
             | Self::Status
             | Self::RequestNoStore
             | Self::Truncated
+            | Self::Length
             | Self::Partial
             | Self::NotModified
             | Self::OriginError

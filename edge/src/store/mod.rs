@@ -19,6 +19,7 @@ use worker::js_sys::Uint8Array;
 use worker::web_sys;
 
 use crate::convert;
+use crate::flight;
 use crate::observe::{self, Count};
 use crate::respond::Place;
 
@@ -266,6 +267,7 @@ pub(crate) async fn put(
         return;
     }
     observe::count(Count::Stored);
+    flight::note_stored(place);
     if let Some(marker) = marker {
         let marker = Rc::new(marker);
         if before.as_ref() != Some(&marker) && cache_api::put_marker(key, &marker).await.is_err() {
@@ -344,7 +346,12 @@ pub(crate) async fn forget(key: StoreKey, found: &Found, request: &RequestFacts)
     cache_api::remove(place).await;
 }
 
-fn place_of(key: StoreKey, marker: Option<&VaryMarker>, request: &RequestFacts) -> StoreKey {
+/// Where the response to `request` lies: under the URL's key, or under that of its variant.
+pub(crate) fn place_of(
+    key: StoreKey,
+    marker: Option<&VaryMarker>,
+    request: &RequestFacts,
+) -> StoreKey {
     marker.map_or(key, |marker| key.variant(marker, request))
 }
 

@@ -8,7 +8,9 @@ use ::http::header::{
 use ::http::{HeaderMap, HeaderValue};
 
 use super::cache_control::Members;
-use super::{BrowserRule, Exposure, Rules, StoredResponse, ValidationRequest, date};
+use super::{
+    BrowserRule, CompletionRequest, Exposure, Rules, StoredResponse, ValidationRequest, date,
+};
 use crate::purge::wire::EPOCH_FIELD;
 use crate::time::{DeltaSeconds, Timestamp};
 
@@ -19,6 +21,8 @@ pub enum ForwardAs<'a> {
     Client,
     /// As the cache's validation of what it has stored.
     Validation(&'a ValidationRequest),
+    /// As the cache's asking for what a stored part lacks.
+    Completion(&'a CompletionRequest),
     /// For the whole representation, without any condition: a fill in the background, or a second asking.
     Fill,
 }
@@ -33,6 +37,7 @@ pub fn request_fields(fields: &HeaderMap, forward_as: ForwardAs<'_>) -> HeaderMa
     let own = match forward_as {
         ForwardAs::Client => return out,
         ForwardAs::Validation(validation) => Some(&validation.fields),
+        ForwardAs::Completion(completion) => Some(&completion.fields),
         ForwardAs::Fill => None,
     };
     for name in CONDITIONS {

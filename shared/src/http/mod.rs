@@ -12,15 +12,19 @@
 //! Everything of a response that a decision needs is parsed when it is stored. Whatever is malformed
 //! or contradictory leads towards asking the origin.
 
+mod among;
 mod answer;
 mod cache_control;
 pub mod conditional;
 mod date;
 mod failure;
 mod fields;
+mod freshen;
 mod freshness;
 mod head;
 mod invalidate;
+mod no_vary_search;
+mod partial;
 pub mod range;
 mod request;
 mod response;
@@ -38,10 +42,14 @@ mod properties;
 #[cfg(test)]
 mod support;
 
+pub use among::{Among, Held, decide_among, on_response_among};
 pub use answer::{Answer, AnswerBody, answer};
 pub use failure::{Failure, OnFailure, on_failure};
 pub use fields::{ForwardAs, pass_fields, remove_hop_by_hop, request_fields, response_fields};
+pub use freshen::identified;
 pub use invalidate::invalidation;
+pub use no_vary_search::NoVarySearch;
+pub use partial::{BodyEnd, Combined, CompletionRequest, Piece, Source, combine};
 pub use request::RequestFacts;
 pub use response::{Fill, OnResponse, ResponseHead, on_response};
 pub use reuse::{Decision, ValidationRequest, decide};

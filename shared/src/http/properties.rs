@@ -114,6 +114,17 @@ fn fields(names: &'static [&'static str]) -> impl Strategy<Value = HeaderMap> {
     })
 }
 
+/// A list of few words, so that two often mean the same, or of anything.
+fn list() -> impl Strategy<Value = HeaderValue> {
+    let member = proptest::sample::select(vec![
+        "a", "A", "b", "b;q=1", "a;q=0.5", "a;Q=0.50", "\"", "a;x=\"", "\\", "", " ", "a;q=2",
+        "\";q=0.1",
+    ]);
+    let words = proptest::collection::vec(member, 0..5)
+        .prop_map(|words| HeaderValue::from_str(&words.join(",")).unwrap());
+    prop_oneof![3 => words, 1 => value()]
+}
+
 /// Response fields, most of them after a lifetime and a validator, so that many are stored.
 fn response() -> impl Strategy<Value = HeaderMap> {
     let directive = proptest::sample::select(vec!["no-cache", "must-revalidate", "x", "y", "z"]);
@@ -239,7 +250,7 @@ proptest! {
                 prop_assert!(verdict == Verdict::Softened || is_stale);
             }
             Decision::Validate(validation) => prop_assert!(!validation.fields.is_empty()),
-            Decision::Forward(_) | Decision::GatewayTimeout => {}
+            Decision::Complete(_) | Decision::Forward(_) | Decision::GatewayTimeout => {}
         }
         let failed = on_failure(&request, Some(&stored), verdict, Failure::TimedOut, now, &rules);
         if let OnFailure::ServeStale { .. } = failed {
@@ -298,14 +309,18 @@ proptest! {
         };
         let request = facts(&method, &asked, &rules);
         let head = ResponseHead { status: StatusCode::from_u16(status).unwrap(), fields: &newer };
-        match on_response(&request, head, Some(&stored), verdict, &fill(), &rules) {
+        let validation = ValidationRequest::of(&stored, crate::outcome::ForwardReason::Stale);
+        let fill = Fill { asked: validation.as_ref().map_or(ForwardAs::Client, ForwardAs::Validation), ..fill() };
+        match on_response(&request, head, Some(&stored), verdict, &fill, &rules) {
             OnResponse::Freshen(head) => {
                 prop_assert_ne!(verdict, Verdict::Dropped);
-                prop_assert_eq!(head.fence().filled_at, fill().fence.filled_at);
+                prop_assert_eq!(head.fence().filled_at, fill.fence.filled_at);
             }
             OnResponse::ServeStale { .. } => prop_assert_ne!(verdict, Verdict::Dropped),
             OnResponse::Store(_)
             | OnResponse::AnswerOnce { .. }
+            | OnResponse::Complete(_)
+            | OnResponse::Combine(_)
             | OnResponse::Update(_)
             | OnResponse::AskAgain
             | OnResponse::Pass(_) => {}
@@ -314,6 +329,28 @@ proptest! {
         let _ = invalidation(&Method::POST, &uri, StatusCode::OK, &newer);
         let _ = pass_fields(&newer, NOON, &rules);
         let _ = request_fields(&asked, ForwardAs::Fill);
+    }
+
+    #[test]
+    fn a_vary_key_matches_exactly_the_requests_that_have_it(
+        name in proptest::sample::select(vec!["accept", "accept-encoding", "foo"]),
+        one in proptest::collection::vec(list(), 0..3),
+        other in proptest::collection::vec(list(), 0..3),
+    ) {
+        let with = |values: &[HeaderValue]| {
+            let mut fields = HeaderMap::new();
+            for value in values {
+                fields.append(name, value.clone());
+            }
+            facts(&Method::GET, &fields, &Rules::default())
+        };
+        let (one, other) = (with(&one), with(&other));
+        let names = || [HeaderName::from_static(name)];
+        let key = VaryKey::of(names(), &one);
+        prop_assert!(key.matches(&one));
+        let same = key == VaryKey::of(names(), &other);
+        prop_assert_eq!(key.matches(&other), same);
+        prop_assert_eq!(key.to_bytes() == VaryKey::of(names(), &other).to_bytes(), same);
     }
 
     #[test]

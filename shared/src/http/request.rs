@@ -1,5 +1,7 @@
 //! What of a request matters to the cache, parsed once.
 
+use std::sync::Arc;
+
 use ::http::header::{
     AUTHORIZATION, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
     IF_UNMODIFIED_SINCE, RANGE,
@@ -32,6 +34,17 @@ pub struct RequestFacts {
 }
 
 impl RequestFacts {
+    /// [`Self::parse`] for fields that are kept anyway: they are shared.
+    pub fn of(
+        method: &Method,
+        uri: &Uri,
+        fields: &Arc<HeaderMap>,
+        now: Timestamp,
+        rules: &Rules,
+    ) -> Self {
+        Self::parse(method, uri, fields, now, rules)
+    }
+
     /// Parses what the decisions need; whatever is malformed is taken so that the origin is asked.
     pub fn parse(
         method: &Method,
@@ -100,12 +113,14 @@ impl RequestFacts {
         &self.uri
     }
 
+    /// Whether it carries conditions of the client's own.
+    pub(super) const fn has_conditions(&self) -> bool {
+        self.for_the_origin || self.if_none_match.is_some() || self.if_modified_since.is_some()
+    }
+
     /// Whether it carries conditions or a range of the client's own, so that the answer may not be the whole.
     pub const fn is_conditional_or_partial(&self) -> bool {
-        self.for_the_origin
-            || self.if_none_match.is_some()
-            || self.if_modified_since.is_some()
-            || self.range.is_some()
+        self.has_conditions() || self.range.is_some()
     }
 
     /// The same client asking for the whole with GET: what a fill in the background asks.

@@ -41,7 +41,7 @@ pub struct Rules {
     pub client_directives: ClientDirectives,
     /// What to do with responses that set cookies. Default: stored if their freshness is explicit.
     pub set_cookie: SetCookieRule,
-    /// What to do with 206 responses. Default: passed on.
+    /// What to do with 206 responses. Default: stored.
     pub partial: PartialRule,
     /// `Cache-Control` for clients. Default: as the origin sent it.
     pub browser: BrowserRule,
@@ -122,11 +122,11 @@ pub enum SetCookieRule {
 /// What to do with 206 responses (RFC 9111 §3.3, §3.4).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum PartialRule {
-    /// Passed on and not stored.
-    #[default]
-    Pass,
     /// Stored, and combined with other parts of the same representation.
+    #[default]
     Store,
+    /// Passed on and not stored.
+    Pass,
 }
 
 /// What clients get as `Cache-Control`.
@@ -167,7 +167,7 @@ impl Default for Rules {
             max_stale: DeltaSeconds::days(1),
             client_directives: ClientDirectives::Honour,
             set_cookie: SetCookieRule::IfExplicit,
-            partial: PartialRule::Pass,
+            partial: PartialRule::Store,
             browser: BrowserRule::AsStored,
             most_ranges: 16,
         }

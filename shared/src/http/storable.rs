@@ -171,15 +171,16 @@ pub(super) fn extent(response: ResponseHead<'_>, rules: &Rules) -> Result<Extent
         let length = only_line(fields, &CONTENT_LENGTH).and_then(number);
         return Ok(Extent::Complete { length });
     }
-    // (RFC 9111 §3.3); several ranges in one body, and an unknown length, are passed on.
+    // (RFC 9111 §3.3); several ranges in one body are passed on.
     let range = only_line(fields, &CONTENT_RANGE).and_then(ContentRange::parse);
-    match (rules.partial, range) {
-        (PartialRule::Store, Some(range)) => Ok(Extent::Partial {
-            first: range.first,
-            last: range.last,
-            complete: range.complete,
-        }),
-        (PartialRule::Store, None) | (PartialRule::Pass, _) => Err(NotStored::Partial),
+    let (PartialRule::Store, Some(ContentRange { range, complete })) = (rules.partial, range)
+    else {
+        return Err(NotStored::Partial);
+    };
+    let length = only_line(fields, &CONTENT_LENGTH).map(number);
+    match length {
+        Some(length) if length != Some(range.length()) => Err(NotStored::Length),
+        Some(_) | None => Ok(Extent::Partial { range, complete }),
     }
 }
 

@@ -3,6 +3,7 @@
 use ::http::{HeaderMap, StatusCode};
 
 use super::cache_control::Flags;
+use super::range::ByteRange;
 use super::{EntityTag, VaryKey};
 use crate::purge::{EntryScopes, Epoch, Fence};
 use crate::time::{DeltaSeconds, Timestamp};
@@ -55,12 +56,10 @@ pub enum Extent {
     },
     /// One range (RFC 9111 §3.3).
     Partial {
-        /// Position of the first byte.
-        first: u64,
-        /// Position of the last byte.
-        last: u64,
-        /// Length of the whole.
-        complete: u64,
+        /// Their positions in the representation.
+        range: ByteRange,
+        /// Length of the whole, if the origin said so; never less than what the range needs.
+        complete: Option<u64>,
     },
 }
 
@@ -90,6 +89,14 @@ impl Freshness {
             Self::Stale {
                 by: age.saturating_sub(lifetime),
             }
+        }
+    }
+
+    /// Whether its lifetime is greater than its age.
+    pub const fn is_fresh(self) -> bool {
+        match self {
+            Self::Fresh { .. } => true,
+            Self::Stale { .. } => false,
         }
     }
 

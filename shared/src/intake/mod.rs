@@ -9,6 +9,7 @@ mod cookies;
 mod forward;
 mod judge;
 mod rules;
+mod search;
 mod target;
 
 use std::sync::Arc;
@@ -16,16 +17,18 @@ use std::sync::Arc;
 use ::http::header::{ACCEPT_ENCODING, UPGRADE};
 use ::http::{HeaderMap, HeaderValue, Method};
 
-use crate::http::RequestFacts;
+use crate::http::{NoVarySearch, RequestFacts, StoredResponse};
 use crate::key::EncodedKey;
 use crate::outcome::ForwardReason;
 use crate::policy::{Route, RouteClass};
+use crate::purge::EntryScopes;
 use crate::time::Timestamp;
 use cookies::{Cookies, apply_cookies};
 
 pub use forward::origin_fields;
-pub use judge::judge;
+pub use judge::{judge, judge_among};
 pub use rules::{ROUTE_KEYS, RouteRules, Routes, browser_cache_control, route_keys};
+pub use search::{Learned, SearchRules};
 pub use target::{Target, TargetError};
 
 /// A request as the cache sees it.
@@ -36,7 +39,7 @@ pub struct Intake {
     /// Path and query as the route normalises them: what is asked of the origin, and purged by.
     pub path_and_query: Box<str>,
     /// The client's fields, less the cookies that the route leaves out.
-    pub fields: HeaderMap,
+    pub fields: Arc<HeaderMap>,
     /// What of them matters to the decisions.
     pub facts: RequestFacts,
     /// Its route, with the rules for it.
@@ -45,6 +48,8 @@ pub struct Intake {
     pub handling: Handling,
     /// Under which key its responses are stored, variants apart.
     pub key: EncodedKey,
+    /// The cookies that are part of the key.
+    cookies: Box<[u8]>,
 }
 
 /// Whether a request has to do with the stores at all.
@@ -70,18 +75,16 @@ impl Intake {
         let (cookies, keyed) = apply_cookies(&route.cookies, &mut fields);
         let handling = handling(method, route, &fields, cookies);
         let path_and_query = normalised(&target, route);
-        let key = key_of(
-            &target,
-            &path_and_query,
-            keyed.as_deref().unwrap_or_default(),
-        );
+        let cookies_in_key: Box<[u8]> = keyed.unwrap_or_default().into();
+        let key = key_of(&target, &path_and_query, &cookies_in_key);
         if handling == Handling::Cache
             && let Some(codings) = fields.get(ACCEPT_ENCODING)
         {
             let codings = normalised_codings(codings);
             fields.insert(ACCEPT_ENCODING, codings);
         }
-        let facts = RequestFacts::parse(method, &target.uri, &fields, now, rules.decide());
+        let fields = Arc::new(fields);
+        let facts = RequestFacts::of(method, &target.uri, &fields, now, rules.decide());
         Self {
             target,
             path_and_query,
@@ -90,15 +93,75 @@ impl Intake {
             rules,
             handling,
             key,
+            cookies: cookies_in_key,
         }
+    }
+
+    /// The same request under what responses of its path have said about queries.
+    ///
+    /// Only the key changes: the origin is asked for the URL as it came. Responses that say `rule` themselves
+    /// are stored under this key, and no others: those that say nothing under [`Self::of`]'s. What is found
+    /// here may be stored under another name than this request's, so a purge of this one has to be looked for
+    /// besides: [`Self::alias_scopes`].
+    #[must_use]
+    pub fn under_search_rule(mut self, rule: &NoVarySearch) -> Self {
+        self.key = key_under(rule, &self.target, &self.path_and_query, &self.cookies);
+        self
+    }
+
+    /// What this request's own URL answers to when something is purged, if `stored` was stored under another.
+    ///
+    /// The ledger's verdict on these, under the fence of `stored`, counts as well as the one on its own.
+    pub fn alias_scopes(&self, stored: &StoredResponse) -> Option<EntryScopes> {
+        let name = stored.scopes().name();
+        let own = name
+            .strip_prefix(&*self.target.host)
+            .is_some_and(|rest| rest == &*self.path_and_query);
+        (!own).then(|| EntryScopes::of_url(&self.target.host, &self.path_and_query, []))
     }
 
     /// The key of another URL, given as host, path and query: what an unsafe method invalidates.
     pub fn key_of_name(&self, name: &str, routes: &Routes) -> Option<EncodedKey> {
-        let target = Target::parse(&format!("{}://{name}", self.target.scheme)).ok()?;
-        let path_and_query = normalised(&target, routes.find(target.path()).route());
+        let (target, path_and_query) = self.target_of_name(name, routes)?;
         Some(key_of(&target, &path_and_query, &[]))
     }
+
+    /// The same key under what responses of its path have said about queries.
+    pub fn key_of_name_under(
+        &self,
+        rule: &NoVarySearch,
+        name: &str,
+        routes: &Routes,
+    ) -> Option<EncodedKey> {
+        let (target, path_and_query) = self.target_of_name(name, routes)?;
+        Some(key_under(rule, &target, &path_and_query, &[]))
+    }
+
+    fn target_of_name(&self, name: &str, routes: &Routes) -> Option<(Target, Box<str>)> {
+        let target = Target::parse(&format!("{}://{name}", self.target.scheme)).ok()?;
+        let path_and_query = normalised(&target, routes.find(target.path()).route());
+        Some((target, path_and_query))
+    }
+}
+
+/// The key names its rule, so that responses of different rules never meet.
+fn key_under(
+    rule: &NoVarySearch,
+    target: &Target,
+    path_and_query: &str,
+    cookies: &[u8],
+) -> EncodedKey {
+    let (path, query) = path_and_query
+        .split_once('?')
+        .unwrap_or((path_and_query, ""));
+    EncodedKey::of([
+        target.scheme.as_bytes(),
+        target.host.as_bytes(),
+        path.as_bytes(),
+        rule.normalise(query).as_bytes(),
+        rule.to_text().as_bytes(),
+        cookies,
+    ])
 }
 
 fn key_of(target: &Target, path_and_query: &str, cookies: &[u8]) -> EncodedKey {
@@ -165,22 +228,4 @@ fn normalised_codings(value: &HeaderValue) -> HeaderValue {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
-    #[test]
-    fn codings_come_in_few_spellings() {
-        for (given, normal) in [
-            ("gzip, deflate, br, zstd", "zstd, br, gzip"),
-            ("GZIP;q=0.5,br;q=0", "gzip"),
-            ("br;q=0.000, gzip ; q=1", "gzip"),
-            ("deflate", "identity"),
-            ("", "identity"),
-        ] {
-            let value = HeaderValue::from_static(given);
-            assert_eq!(normalised_codings(&value), normal, "{given}");
-        }
-    }
-}
+mod tests;

@@ -33,6 +33,7 @@ pub(super) fn directives<'a>(
 }
 
 /// The members of a comma-separated list that are not empty, trimmed; commas in quoted strings do not separate.
+#[derive(Clone)]
 pub(in crate::http) struct Members<'a> {
     pub(in crate::http) rest: &'a [u8],
 }

@@ -1,10 +1,12 @@
 use ::http::header::HeaderName;
 
 use super::*;
+use crate::http::ValidationRequest;
 use crate::http::support::{
     NOON, after, decide_at, epoch, fields, fill, get, request_as, seconds, stored,
 };
 use crate::key::SurrogateKeys;
+use crate::outcome::ForwardReason;
 use crate::purge::EntryScopes;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -19,7 +21,11 @@ fn later(
     stored: Option<&StoredResponse>,
     verdict: Verdict,
 ) -> OnResponse {
+    let validation = stored.and_then(|stored| ValidationRequest::of(stored, ForwardReason::Stale));
     let fill = Fill {
+        asked: validation
+            .as_ref()
+            .map_or(ForwardAs::Client, ForwardAs::Validation),
         exchange: Exchange {
             requested_at: after(99),
             received_at: after(100),
