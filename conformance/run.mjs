@@ -45,6 +45,7 @@ async function main() {
       console.log(`${target.title}: skipped, ${missing}`);
       continue;
     }
+    target.prepare?.();
     const results = await measure(suite, target, values.test);
     if (values.test.length > 0) {
       for (const id of values.test) console.log(`${target.title}: ${id}: ${JSON.stringify(results[id])}`);

@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
+use http::HeaderMap;
 use http::header::AGE;
 use terrace_shared::http::{Freshness, StoredResponse};
 use terrace_shared::outcome::{CacheStatus, ForwardReason, NotStored};
 use terrace_shared::purge::Lag;
-use terrace_shared::time::TimestampMillis;
+use terrace_shared::time::{DeltaSeconds, TimestampMillis};
 use worker::web_sys;
 
 use crate::ask::{Forward, Outcome, ask};
@@ -38,11 +39,11 @@ pub(crate) async fn answer(
     match (outcome, found_entry) {
         (Outcome::New(head, answer), _) => {
             let said = stored(said.forward_status(answer.status), &head);
-            let (asked_at, had_age) = (answer.asked_at, answer.fields.contains_key(AGE));
+            let (asked_at, age) = (answer.asked_at, received_age(&answer.fields));
             let body = StoredBody::Origin(answer.response);
             let entry = Entry { head, body };
             store_copy_behind(visit, found, &entry, asked_at, claim);
-            let age = if had_age { age_of(&entry) } else { Age::New };
+            let age = age.unwrap_or_else(|| age_of(&entry));
             respond(visit, &entry, age, &Place::Nowhere.sign(said, lag)).await
         }
         (Outcome::NewPart(part, mut answer), _) => {
@@ -165,6 +166,17 @@ fn stored(said: CacheStatus, head: &StoredResponse) -> CacheStatus {
         Freshness::Fresh { remaining } => said.stored().ttl(remaining),
         Freshness::Stale { .. } => said.stored(),
     }
+}
+
+/// The age with which an answer goes on that comes from no store: the one it came with (RFC 9111 §5.1).
+///
+/// None if that cannot be read.
+fn received_age(fields: &HeaderMap) -> Option<Age> {
+    let Some(value) = fields.get(AGE) else {
+        return Some(Age::New);
+    };
+    let seconds = value.to_str().ok()?.parse().ok()?;
+    Some(Age::Stored(DeltaSeconds::seconds(seconds)))
 }
 
 fn age_of(entry: &Entry) -> Age {
