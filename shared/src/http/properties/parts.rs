@@ -182,18 +182,17 @@ fn answered(
         let fields = now.fields(Some((range, Complete::Said)));
         (206, fields, now.slice(range))
     };
-    let same = now.fields(None).get("etag") == completion.fields.get("if-range");
+    let unchanged = now.fields(None).get("etag") == completion.fields.get("if-range");
     let range = asked_for(completion, now.length);
     match (habit, range) {
-        (Habit::Whole, _) => whole(),
-        (Habit::Right, _) if !same => whole(),
+        (Habit::Right, _) if !unchanged => whole(),
         (Habit::Right | Habit::IgnoresIfRange, Some(range)) => some(range),
         (Habit::Right | Habit::IgnoresIfRange, None) => {
             let text = format!("content-range: bytes */{}", now.length);
             (416, fields(&[&text]), Vec::new())
         }
         (Habit::Elsewhere(range), _) if range.last < now.length => some(range),
-        (Habit::Elsewhere(_), _) => whole(),
+        (Habit::Whole | Habit::Elsewhere(_), _) => whole(),
     }
 }
 
