@@ -62,10 +62,7 @@ pub(crate) async fn ask(
         status: StatusCode::from_u16(response.status()).unwrap_or(StatusCode::BAD_GATEWAY),
         fields: convert::header_map(&response.headers()),
         response,
-        exchange: Exchange {
-            requested_at: asked_at.timestamp(),
-            received_at: clock::now().timestamp(),
-        },
+        exchange: Exchange::between(asked_at, clock::now()),
         asked_at,
     })
 }
