@@ -186,11 +186,14 @@ fn handling(method: &Method, route: &Route, fields: &HeaderMap, cookies: Cookies
 }
 
 fn normalised(target: &Target, route: &Route) -> Box<str> {
-    let (path, query) = match target.path_and_query.split_once('?') {
-        Some((path, query)) => (path, route.query.normalise(query)),
-        None => return target.path_and_query.clone(),
+    let Some((path, sent)) = target.path_and_query.split_once('?') else {
+        return target.path_and_query.clone();
     };
-    if query.is_empty() {
+    let query = route.query.normalise(sent);
+    if query == sent {
+        // An empty query is not the same as none (RFC 3986 §6.2.3).
+        target.path_and_query.clone()
+    } else if query.is_empty() {
         path.into()
     } else {
         format!("{path}?{query}").into()
