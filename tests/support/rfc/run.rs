@@ -167,6 +167,7 @@ impl<'a, D: Driver> Play<'a, D> {
         let wanted = [&step.origin, &step.origin_then].into_iter().flatten().count();
         let least = match step.asked() {
             Asked::Otherwise(AskedOtherwise::PerhapsAgain) => 1,
+            Asked::Otherwise(AskedOtherwise::PerhapsBehind) => 0,
             Asked::First(_) | Asked::Otherwise(AskedOtherwise::Behind) => wanted,
         };
         let times = outcome.seen.len();
