@@ -1,4 +1,4 @@
-//! Cases that chance makes rarely: each shows a disagreement that must be seen in every run.
+//! Cases that chance makes rarely, and that must be seen in every run: disagreements, and the last second of a wish.
 
 use crate::case::{Case, Fields, Kind, Request, Response};
 
@@ -28,6 +28,10 @@ pub(crate) fn examples() -> Vec<Case> {
         Case {
             later: get(&[("cache-control", "max-stale=30")]),
             elapsed: 90,
+            ..plain.clone()
+        },
+        Case {
+            later: get(&[("cache-control", "min-fresh=50")]),
             ..plain.clone()
         },
         Case {

@@ -31,7 +31,7 @@ pub(crate) fn elapsed() -> impl Strategy<Value = u64> {
         0_u64..3,
     )
         .prop_map(|(round, beside)| round + beside - 1);
-    prop_oneof![2 => 0_u64..3, 6 => near, 1 => 0_u64..200_000]
+    prop_oneof![2 => 0_u64..2, 6 => near, 1 => 0_u64..200_000]
 }
 
 pub(crate) fn status() -> impl Strategy<Value = u16> {
