@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::header::{CONTENT_ENCODING, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 use serde::Serialize;
+use terrace_shared::http::BodyEnd;
 use terrace_shared::time::ByteCount;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::js_sys::{self, Array, JSON, Reflect, Uint8Array};
@@ -142,24 +143,39 @@ pub(crate) enum ResponseBody<'a> {
     Text(&'a str),
 }
 
-/// All bytes of a stream, in JavaScript's memory; none if they are more than `longest`.
+/// What was read of a stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Read {
+    /// In JavaScript's memory.
+    pub(crate) bytes: Uint8Array,
+    /// How it came to its end.
+    pub(crate) end: BodyEnd,
+}
+
+/// Reads a stream to its end; none if it is longer than `longest`.
 ///
 /// # Errors
-/// When the stream breaks off.
-pub(crate) async fn read_all(
+/// When the platform cannot read it at all.
+pub(crate) async fn read(
     stream: Option<web_sys::ReadableStream>,
     longest: ByteCount,
-) -> Result<Option<Uint8Array>, JsValue> {
+) -> Result<Option<Read>, JsValue> {
+    let mut chunks: Vec<Uint8Array> = Vec::new();
+    let read = |chunks: &[Uint8Array], end| {
+        let bytes = joined(chunks);
+        Ok(Some(Read { bytes, end }))
+    };
     let Some(stream) = stream else {
-        return Ok(Some(Uint8Array::new_with_length(0)));
+        return read(&chunks, BodyEnd::Whole);
     };
     let reader: web_sys::ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
-    let mut chunks: Vec<Uint8Array> = Vec::new();
     let mut length = 0_u64;
     loop {
-        let step = JsFuture::from(reader.read()).await?;
+        let Ok(step) = JsFuture::from(reader.read()).await else {
+            return read(&chunks, BodyEnd::BrokenOff);
+        };
         if Reflect::get(&step, &"done".into())?.is_truthy() {
-            return Ok(Some(joined(&chunks)));
+            return read(&chunks, BodyEnd::Whole);
         }
         let chunk: Uint8Array = Reflect::get(&step, &"value".into())?.dyn_into()?;
         length += u64::from(chunk.byte_length());
@@ -259,17 +275,15 @@ mod wasm_tests {
         let made = response(203, &fields, ResponseBody::Bytes(&bytes)).unwrap();
         assert_eq!(made.status(), 203);
         assert_eq!(header_map(&made.headers()), fields);
-        let read = read_all(made.body(), ByteCount::kibibytes(1))
-            .await
-            .unwrap();
-        assert_eq!(read.unwrap().to_vec(), b"\x1f\x8bxyz");
+        let read = read(made.body(), ByteCount::kibibytes(1)).await.unwrap();
+        assert_eq!(read.unwrap().bytes.to_vec(), b"\x1f\x8bxyz");
     }
 
     #[wasm_bindgen_test]
     async fn a_body_longer_than_allowed_is_none() {
         let body = ResponseBody::Text("0123456789");
         let made = response(200, &HeaderMap::new(), body).unwrap();
-        let read = read_all(made.body(), ByteCount::bytes(9)).await.unwrap();
+        let read = read(made.body(), ByteCount::bytes(9)).await.unwrap();
         assert!(read.is_none());
     }
 
@@ -280,8 +294,8 @@ mod wasm_tests {
             let body = ResponseBody::Bytes(&body);
             let made = response(status, &HeaderMap::new(), body).unwrap();
             assert_eq!(made.status(), status);
-            let read = read_all(made.body(), ByteCount::bytes(0)).await.unwrap();
-            assert_eq!(read.unwrap().byte_length(), 0);
+            let read = read(made.body(), ByteCount::bytes(0)).await.unwrap();
+            assert_eq!(read.unwrap().bytes.byte_length(), 0);
         }
     }
 

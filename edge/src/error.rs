@@ -2,8 +2,7 @@
 
 use http::StatusCode;
 use terrace_shared::http::Failure;
-
-use crate::purge::auth::TokensError;
+use terrace_shared::purge::auth::TokensError;
 
 /// Why the worker's configuration cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 //!
 //! Only the platform's events are here. A request's life is told in `serve`.
 
+mod ask;
 mod assets;
 mod clock;
 mod convert;
@@ -11,6 +12,7 @@ mod fill;
 mod flight;
 mod observe;
 mod origin;
+mod parts;
 mod pass;
 mod promise;
 pub mod purge;
@@ -18,6 +20,7 @@ pub mod purge;
 mod purge_object;
 mod refusal;
 mod respond;
+mod search;
 mod serve;
 mod store;
 mod visit;

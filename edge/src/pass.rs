@@ -13,7 +13,8 @@ use crate::convert::{self, ResponseBody};
 use crate::observe::{self, Count};
 use crate::origin::{self, OriginAnswer};
 use crate::refusal::Refusal;
-use crate::store::{self, StoreKey};
+use crate::search;
+use crate::store;
 use crate::visit::Visit;
 
 /// Sends the request to the origin, and its answer to the client.
@@ -75,8 +76,8 @@ async fn invalidate(visit: &Rc<Visit>, answer: &OriginAnswer) {
     for scope in scopes {
         match scope {
             Scope::Exact(name) => {
-                if let Some(key) = visit.intake.key_of_name(&name, &visit.edge.routes) {
-                    store::invalidate(StoreKey::of(key.as_bytes()), now).await;
+                for key in search::keys_of_name(visit, &name) {
+                    store::invalidate(key, now).await;
                 }
             }
             scope => groups.push(scope),

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use http::header::{AGE, RANGE};
 use terrace_shared::http::range::ByteRange;
-use terrace_shared::http::{self as engine, Answer, AnswerBody, Extent};
+use terrace_shared::http::{self as engine, Answer, AnswerBody};
 use terrace_shared::outcome::CacheStatus;
 use terrace_shared::purge::Lag;
 use terrace_shared::time::DeltaSeconds;
@@ -12,8 +12,9 @@ use worker::js_sys::Uint8Array;
 use worker::web_sys;
 
 use crate::convert::{self, ResponseBody};
+use crate::parts::cut;
 use crate::refusal::Refusal;
-use crate::store::{Entry, StoredBody, cache_api};
+use crate::store::{self, Entry, StoredBody, cache_api};
 use crate::visit::Visit;
 
 /// Where an answer came from, for `Cache-Status`.
@@ -71,11 +72,11 @@ async fn build(
     age: Age,
     said: &CacheStatus,
 ) -> Result<web_sys::Response, JsValue> {
-    let length = match (&entry.body, entry.head.extent()) {
-        (StoredBody::Memory(bytes), _) => Some(u64::from(bytes.byte_length())),
-        (StoredBody::CacheApi(..), Extent::Complete { length }) => length,
+    let length = match &entry.body {
+        StoredBody::Memory(bytes) => Some(u64::from(bytes.byte_length())),
+        StoredBody::CacheApi(..) => store::length_of(&entry.head),
         // What comes from the origin flows on whole: a part of it would still need all of it to pass.
-        (StoredBody::CacheApi(..), Extent::Partial { .. }) | (StoredBody::Origin(_), _) => None,
+        StoredBody::Origin(_) => None,
     };
     let answer = compose(visit, entry, age, length, said);
     let status = answer.status.as_u16();
@@ -188,10 +189,4 @@ fn multipart(bytes: &Uint8Array, parts: &[(Box<[u8]>, ByteRange)], end: &[u8]) -
     }
     pieces.push(Uint8Array::from(end));
     convert::joined(&pieces)
-}
-
-/// The bytes of `range`, a view of the same memory.
-fn cut(bytes: &Uint8Array, range: ByteRange) -> Uint8Array {
-    let place = |position: u64| u32::try_from(position).unwrap_or(u32::MAX);
-    bytes.subarray(place(range.first), place(range.last.saturating_add(1)))
 }

@@ -25,13 +25,15 @@ use terrace_shared::purge::{Lag, Verdict};
 use terrace_shared::time::TimestampMillis;
 use worker::{Context, Env, web_sys};
 
-use crate::fill::{self, Forward};
+use crate::ask::Forward;
+use crate::fill;
 use crate::flight::{self, Claim, Turn};
 use crate::observe::{self, Count};
 use crate::pass::pass;
-use crate::purge::{client, handler};
+use crate::purge::handler;
 use crate::refusal::Refusal;
 use crate::respond::{Age, Place, respond};
+use crate::search;
 use crate::store::{self, Found};
 use crate::visit::{Edge, Visit};
 use crate::{assets, clock};
@@ -146,6 +148,7 @@ async fn wait_for_others(visit: &Visit, looked: Looked) -> (Looked, Waited) {
 fn shared_reason(visit: &Visit, decision: &Decision) -> Option<ForwardReason> {
     let reason = match decision {
         Decision::Validate(validation) => validation.because,
+        Decision::Complete(completion) => completion.because,
         Decision::Forward(reason) => *reason,
         Decision::Reuse { .. } | Decision::ReuseStale { .. } | Decision::GatewayTimeout => {
             return None;
@@ -200,8 +203,8 @@ async fn act(visit: &Rc<Visit>, looked: Looked, waited: Waited) -> web_sys::Resp
             fill::answer(visit, found, Forward::validating(validation), lag, claim).await
         }
         (Decision::Complete(completion), _) => {
-            let forward = Forward::because(completion.because);
-            fill::answer(&visit, found, forward, lag).await
+            let forward = Forward::completing(completion);
+            fill::answer(visit, found, forward, lag, claim).await
         }
         (Decision::Forward(reason), _) => {
             fill::answer(visit, found, Forward::because(reason), lag, claim).await
@@ -244,9 +247,7 @@ async fn look_up(visit: &Visit, lag: Lag) -> Looked {
 /// The ledger's verdict on what was found, and then HTTP's.
 fn judged(visit: &Visit, found: &Found, lag: Lag) -> Decision {
     let head = found.entry.as_ref().map(|entry| &*entry.head);
-    let verdict = head.map_or(Verdict::Untouched, |head| {
-        client::verdict(head.fence(), head.scopes())
-    });
+    let verdict = head.map_or(Verdict::Untouched, |head| search::verdict(visit, head));
     if verdict == Verdict::Dropped {
         observe::count(Count::Purged);
     }

@@ -147,7 +147,7 @@ fn for_client(fields: &mut HeaderMap, rules: &Rules) {
 }
 
 /// Removes what is meant for this connection alone (RFC 9110 §7.6.1, RFC 9111 §3.1).
-fn remove_hop_by_hop(fields: &mut HeaderMap) {
+pub fn remove_hop_by_hop(fields: &mut HeaderMap) {
     let named: Vec<HeaderName> = lines(fields, &CONNECTION)
         .flat_map(|line| Members { rest: line })
         .filter_map(|name| HeaderName::from_bytes(name).ok())

@@ -45,7 +45,7 @@ mod support;
 pub use among::{Among, Held, decide_among, on_response_among};
 pub use answer::{Answer, AnswerBody, answer};
 pub use failure::{Failure, OnFailure, on_failure};
-pub use fields::{ForwardAs, pass_fields, request_fields, response_fields};
+pub use fields::{ForwardAs, pass_fields, remove_hop_by_hop, request_fields, response_fields};
 pub use freshen::identified;
 pub use invalidate::invalidation;
 pub use no_vary_search::NoVarySearch;

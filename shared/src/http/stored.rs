@@ -20,6 +20,8 @@ pub struct StoredResponse {
     pub(super) lifetime: DeltaSeconds,
     pub(super) grace: Allowance,
     pub(super) stale_if_error: Allowance,
+    /// What the rules allow when the origin cannot be reached.
+    pub(super) when_disconnected: DeltaSeconds,
     pub(super) entity_tag: Option<EntityTag>,
     pub(super) last_modified: Option<Timestamp>,
     pub(super) extent: Extent,
@@ -183,6 +185,15 @@ impl StoredResponse {
         self.allowed(self.stale_if_error)
     }
 
+    /// How long it may be served stale while the origin cannot be reached; zero if it must not be.
+    pub const fn stale_when_disconnected(&self) -> DeltaSeconds {
+        match self.stale_if_error {
+            // The origin has said for how long itself (RFC 5861 §4).
+            Allowance::Stated(_) => DeltaSeconds::ZERO,
+            Allowance::Default(_) => self.allowed(Allowance::Default(self.when_disconnected)),
+        }
+    }
+
     /// Whether there is anything to validate it with.
     pub const fn has_validator(&self) -> bool {
         self.entity_tag.is_some() || self.last_modified.is_some()
@@ -213,13 +224,16 @@ impl StoredResponse {
         Freshness::of(self.lifetime, self.current_age(now))
     }
 
-    /// From when on it may not be sent without asking the origin, whatever happens: stale, and past grace and
-    /// stale-if-error.
+    /// From when on it may not be sent without asking the origin, whatever happens: stale, and past everything
+    /// that lets it be sent nevertheless.
     ///
     /// With a validator it is still worth keeping for longer; that is for the shell to weigh.
     pub fn usable_until(&self) -> Timestamp {
         let received_at = self.exchange.received_at;
-        let allowed = self.grace().max(self.stale_if_error());
+        let allowed = self
+            .grace()
+            .max(self.stale_if_error())
+            .max(self.stale_when_disconnected());
         received_at.saturating_add(
             self.lifetime
                 .saturating_add(allowed)

@@ -1,0 +1,42 @@
+// What is tested: the worker in workerd, and the shield. A target starts before an origin and says where it listens.
+
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+import { start } from "./process.mjs";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const TERRACE = process.env.TERRACE_BIN || "target/release/terrace";
+/** How long a target may take to listen, in milliseconds. */
+const PATIENCE = 60_000;
+
+/** The worker of wrangler.toml with its policy, as `wrangler deploy` would send it. */
+export const edge = {
+  name: "edge",
+  title: "Terrace edge",
+  missing: () => undefined,
+  start: async (origin) => {
+    const worker = start(process.execPath, ["scripts/edge.mjs", "--var", `ORIGIN=${origin}`], { cwd: ROOT });
+    const [line] = await worker.line(/^\{"url".*\}$/, PATIENCE, "the edge");
+    return { url: JSON.parse(line).url, stop: worker.stop };
+  },
+};
+
+/** `terrace shield`, as a service would have it in front. */
+export const shield = {
+  name: "shield",
+  title: "Terrace shield",
+  missing: () => {
+    const binary = new URL(`../${TERRACE}`, import.meta.url);
+    const path = TERRACE.startsWith("/") ? TERRACE : fileURLToPath(binary);
+    if (!existsSync(path)) return `${TERRACE} is not built`;
+    const { status } = spawnSync(path, ["shield", "--help"], { stdio: "ignore" });
+    return status === 0 ? undefined : `${TERRACE} has no command \`shield\``;
+  },
+  start: async (origin) => {
+    const proxy = start(TERRACE, ["shield", "--upstream", origin, "--listen", "127.0.0.1:0"], { cwd: ROOT });
+    const [, url] = await proxy.line(/(http:\/\/127\.0\.0\.1:[1-9]\d*)/, PATIENCE, "the shield");
+    return { url, stop: proxy.stop };
+  },
+};
