@@ -139,7 +139,7 @@ pub(crate) fn cases() -> impl Strategy<Value = Case> {
     let kind = select(vec![Kind::Shared, Kind::Shared, Kind::Private]);
     (
         kind,
-        request(first_method()),
+        request(first_method(), 0.15),
         response(),
         later(),
         words::elapsed(),
@@ -181,14 +181,17 @@ fn first_method() -> impl Strategy<Value = &'static str> {
 fn later() -> impl Strategy<Value = (Request, bool)> {
     let method = prop_oneof![20 => Just("GET"), 1 => select(vec!["HEAD", "POST", "PUT"])];
     (
-        request(method),
+        request(method, 0.6),
         prop_oneof![4 => Just(true), 1 => Just(false)],
     )
 }
 
-fn request(method: impl Strategy<Value = &'static str>) -> impl Strategy<Value = Request> {
+fn request(
+    method: impl Strategy<Value = &'static str>,
+    directives: f64,
+) -> impl Strategy<Value = Request> {
     let fields = (
-        weighted(0.4, words::request_directives()),
+        weighted(directives, words::request_directives()),
         weighted(0.05, select(vec!["no-cache", "x"])),
         weighted(0.1, Just("Bearer x")),
         weighted(0.3, select(vec!["gzip, br", "gzip,br", "br", "identity"])),
@@ -224,7 +227,7 @@ fn response() -> impl Strategy<Value = Response> {
     let fields = (
         weighted(0.85, words::response_directives()),
         weighted(0.25, words::date()),
-        weighted(0.4, words::date()),
+        weighted(0.4, words::date_of_sending()),
         weighted(0.2, words::age()),
         weighted(0.3, words::date()),
         weighted(0.4, select(tags)),

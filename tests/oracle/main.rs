@@ -6,6 +6,7 @@
 
 mod case;
 mod disagreement;
+mod examples;
 mod odd;
 mod opinion;
 mod semantics;
@@ -19,6 +20,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use case::{Case, cases};
 use disagreement::{Disagreement, Dispute};
+use examples::examples;
 use opinion::{Opinion, Question, differences, ours};
 use semantics::Semantics;
 
@@ -38,10 +40,14 @@ fn we_and_http_cache_semantics_differ_only_where_the_rfcs_decide() {
     let mut runner = TestRunner::new_with_rng(config, rng);
     let semantics = RefCell::new(Semantics::start());
     let tally = RefCell::new(Tally::default());
-    let outcome = runner.run(&cases(), |case| {
+    let judge = |case: Case| {
         let theirs = semantics.borrow_mut().opinion(&case);
         tally.borrow_mut().judge(&case, &theirs)
-    });
+    };
+    for example in examples() {
+        judge(example).unwrap();
+    }
+    let outcome = runner.run(&cases(), judge);
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
     tally.into_inner().check();
 }

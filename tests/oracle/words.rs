@@ -8,8 +8,12 @@ use proptest::sample::select;
 
 use crate::case::RECEIVED_AT;
 
-pub(crate) const VARY: [&str; 9] = [
+pub(crate) const VARY: [&str; 13] = [
     "accept-encoding",
+    "accept-encoding",
+    "accept-encoding",
+    "accept-language",
+    "accept-language",
     "Accept-Encoding",
     "accept-encoding, accept-language",
     "Accept-Language",
@@ -27,7 +31,7 @@ pub(crate) fn elapsed() -> impl Strategy<Value = u64> {
         0_u64..3,
     )
         .prop_map(|(round, beside)| round + beside - 1);
-    prop_oneof![2 => 0_u64..3, 6 => near, 1 => 0_u64..200_000]
+    prop_oneof![2 => 0_u64..2, 6 => near, 1 => 0_u64..200_000]
 }
 
 pub(crate) fn status() -> impl Strategy<Value = u16> {
@@ -40,94 +44,31 @@ pub(crate) fn status() -> impl Strategy<Value = u16> {
 
 pub(crate) fn response_directives() -> impl Strategy<Value = String> {
     members(
-        &[
-            "max-age=60",
-            "max-age=60",
-            "max-age=60",
-            "max-age=0",
-            "max-age=3600",
-            "max-age=600",
-            "s-maxage=30",
-            "s-maxage=600",
-            "s-maxage=0",
-            "no-store",
-            "no-cache",
-            "private",
-            "public",
-            "public",
-            "must-revalidate",
-            "proxy-revalidate",
-            "immutable",
-            "stale-while-revalidate=30",
-            "stale-while-revalidate=600",
-            "stale-if-error=60",
-            "no-transform",
-        ],
-        &[
-            "max-age=\"60\"",
-            "max-age=x",
-            "max-age=10x",
-            "max-age=-5",
-            "max-age=1.5",
-            "max-age=",
-            "max-age",
-            "max-age =60",
-            "max-age=99999999999",
-            "s-maxage=x",
-            "s-maxage=",
-            "Max-Age=60",
-            "NO-STORE",
-            "Private",
-            "no-store=",
-            "must-understand",
-            "no-cache=\"x-hop\"",
-            "private=\"x-hop\"",
-            "no-cache=\"x-a, no-store, x-b\"",
-            "stale-while-revalidate=x",
-            "x=\"a\"",
-        ],
+        "max-age=60|max-age=60|max-age=60|max-age=60|max-age=60|max-age=600|max-age=600|max-age=0|max-age=3600|\
+         s-maxage=30|s-maxage=600|public|public|public|private|no-cache|no-store|must-revalidate|\
+         proxy-revalidate|immutable|stale-while-revalidate=30|stale-while-revalidate=30|\
+         stale-while-revalidate=600|stale-if-error=60|no-transform",
+        "max-age=\"60\"|max-age=x|max-age=10x|max-age=-5|max-age=1.5|max-age=|max-age|max-age =60|\
+         max-age=99999999999|s-maxage=x|s-maxage=|Max-Age=60|NO-STORE|Private|no-store=|x=\"a\"|\
+         must-understand, no-store|must-understand|no-cache=\"x-hop\"|private=\"x-hop\"|\
+         no-cache=\"x-a, no-store, x-b\"|stale-while-revalidate=x",
     )
 }
 
 pub(crate) fn request_directives() -> impl Strategy<Value = String> {
     members(
-        &[
-            "no-cache",
-            "no-store",
-            "max-age=0",
-            "max-age=30",
-            "max-age=60",
-            "max-age=600",
-            "min-fresh=10",
-            "min-fresh=0",
-            "min-fresh=60",
-            "max-stale",
-            "max-stale",
-            "max-stale=30",
-            "max-stale=600",
-            "only-if-cached",
-            "no-transform",
-        ],
-        &[
-            "max-age=x",
-            "max-age=",
-            "min-fresh=x",
-            "max-stale=x",
-            "max-stale=",
-            "MAX-STALE",
-            "max-age=\"30\"",
-            "No-Cache",
-        ],
+        "no-cache|no-store|max-age=0|max-age=30|max-age=60|max-age=60|max-age=600|min-fresh=10|min-fresh=0|\
+         min-fresh=60|max-stale|max-stale|max-stale=30|max-stale=30|max-stale=600|only-if-cached|\
+         no-transform|no-transform",
+        "max-age=x|max-age=|min-fresh=x|max-stale=x|max-stale=|MAX-STALE|max-age=\"30\"|No-Cache",
     )
 }
 
 /// A few members out of `common`, and now and then one out of `rare`.
-fn members(
-    common: &'static [&'static str],
-    rare: &'static [&'static str],
-) -> impl Strategy<Value = String> {
-    let rare = prop_oneof![5 => Just(None), 1 => select(rare).prop_map(Some)];
-    (vec(select(common), 0..4), rare)
+fn members(common: &'static str, rare: &'static str) -> impl Strategy<Value = String> {
+    let words = |list: &'static str| select(list.split('|').collect::<Vec<_>>());
+    let rare = prop_oneof![5 => Just(None), 1 => words(rare).prop_map(Some)];
+    (vec(words(common), 0..4), rare)
         .prop_map(|(mut members, rare)| {
             members.extend(rare);
             members.join(", ")
@@ -168,6 +109,11 @@ pub(crate) fn date() -> impl Strategy<Value = String> {
         1 => select(vec!["0", "-1", "never", "2026-11-21T12:00:00Z", "Sat, 21 Nov 2026 13:00:00 EST", "Sat, 21 Nov 2026 12:10:00"])
             .prop_map(str::to_owned),
     ]
+}
+
+/// Mostly the moment when the response comes.
+pub(crate) fn date_of_sending() -> impl Strategy<Value = String> {
+    prop_oneof![2 => Just(imf(0)), 1 => date()]
 }
 
 /// `Sat, 21 Nov 2026 12:00:00 GMT`, so many seconds away.
