@@ -67,10 +67,7 @@ pub(crate) async fn ask(
         status,
         fields: convert::header_map(&response.headers()),
         response,
-        exchange: Exchange {
-            requested_at: asked_at.timestamp(),
-            received_at: clock::now().timestamp(),
-        },
+        exchange: Exchange::between(asked_at, clock::now()),
         asked_at,
     })
 }

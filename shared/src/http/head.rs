@@ -2,8 +2,8 @@
 //!
 //! Layout of version 2, numbers big-endian: `TH`, version, status (4 bytes), flags (4 bytes), times and
 //! lengths (8 bytes each, seconds), the validators, the extent, the vary key, the fence, the scopes,
-//! the fields. Everything that was parsed is stored parsed. In version 1 the length of a part's whole is
-//! always known (8 bytes). Another layout gets another version, and its reader keeps reading these;
+//! the fields. Everything that was parsed is stored parsed. In version 1 nothing is allowed when
+//! the origin cannot be reached, and the length of a part's whole is always known (8 bytes). Another layout gets another version, and its reader keeps reading these;
 //! the golden vectors are `tests/vectors/http_head_v*.hex`.
 
 use ::http::header::HeaderName;
@@ -36,6 +36,7 @@ impl StoredResponse {
         writer.u64(self.lifetime.as_seconds());
         write_allowance(&mut writer, self.grace);
         write_allowance(&mut writer, self.stale_if_error);
+        writer.u64(self.when_disconnected.as_seconds());
         write_entity_tag(&mut writer, self.entity_tag.as_ref());
         write_option(
             &mut writer,
@@ -78,6 +79,10 @@ impl StoredResponse {
             lifetime: DeltaSeconds::seconds(reader.u64()?),
             grace: read_allowance(&mut reader)?,
             stale_if_error: read_allowance(&mut reader)?,
+            when_disconnected: match version {
+                1 => DeltaSeconds::ZERO,
+                _ => DeltaSeconds::seconds(reader.u64()?),
+            },
             entity_tag: read_entity_tag(&mut reader)?,
             last_modified: read_option(&mut reader)?.map(Timestamp::from_unix_seconds),
             extent: read_extent(version, &mut reader)?,

@@ -11,7 +11,7 @@ use ::http::{HeaderMap, HeaderValue, Method, Uri};
 use super::cache_control::RequestDirectives;
 use super::fields::{lines, only_line};
 use super::range::{IfRange, RangeSpec};
-use super::{Rules, TagCondition, VaryRule, date};
+use super::{Rules, TagCondition, date};
 use crate::time::Timestamp;
 
 /// What of a request matters to the cache.
@@ -29,27 +29,27 @@ pub struct RequestFacts {
     pub(super) range: Option<RangeSpec>,
     pub(super) if_range: Option<IfRange>,
     pub(super) authorization: bool,
-    /// The fields that stored responses may have been selected by.
-    pub(super) selecting: HeaderMap,
+    /// All fields: any of them may be one that stored responses are selected by.
+    pub(super) selecting: Arc<HeaderMap>,
 }
 
 impl RequestFacts {
-    /// [`Self::parse`] for fields that are kept anyway: they are shared.
-    pub fn of(
-        method: &Method,
-        uri: &Uri,
-        fields: &Arc<HeaderMap>,
-        now: Timestamp,
-        rules: &Rules,
-    ) -> Self {
-        Self::parse(method, uri, fields, now, rules)
-    }
-
     /// Parses what the decisions need; whatever is malformed is taken so that the origin is asked.
     pub fn parse(
         method: &Method,
         uri: &Uri,
         fields: &HeaderMap,
+        now: Timestamp,
+        rules: &Rules,
+    ) -> Self {
+        Self::of(method, uri, &Arc::new(fields.clone()), now, rules)
+    }
+
+    /// [`Self::parse`] for fields that are kept anyway: they are shared.
+    pub fn of(
+        method: &Method,
+        uri: &Uri,
+        fields: &Arc<HeaderMap>,
         now: Timestamp,
         rules: &Rules,
     ) -> Self {
@@ -83,7 +83,7 @@ impl RequestFacts {
                 .contains_key(IF_RANGE)
                 .then(|| IfRange::parse(only_line(fields, &IF_RANGE), now)),
             authorization: fields.contains_key(AUTHORIZATION),
-            selecting: selecting(fields, &rules.vary),
+            selecting: Arc::clone(fields),
         }
     }
 
@@ -92,13 +92,10 @@ impl RequestFacts {
     /// `None` stands for an absent field.
     #[must_use]
     pub fn with_selecting(mut self, name: HeaderName, value: Option<HeaderValue>) -> Self {
+        let selecting = Arc::make_mut(&mut self.selecting);
         match value {
-            Some(value) => {
-                self.selecting.insert(name, value);
-            }
-            None => {
-                self.selecting.remove(name);
-            }
+            Some(value) => drop(selecting.insert(name, value)),
+            None => drop(selecting.remove(name)),
         }
         self
     }
@@ -137,21 +134,6 @@ impl RequestFacts {
             range: None,
             if_range: None,
             ..self.clone()
-        }
-    }
-}
-
-fn selecting(fields: &HeaderMap, rule: &VaryRule) -> HeaderMap {
-    match rule {
-        VaryRule::Any => fields.clone(),
-        VaryRule::Only(names) => {
-            let mut out = HeaderMap::new();
-            for name in names {
-                for value in fields.get_all(name) {
-                    out.append(name, value.clone());
-                }
-            }
-            out
         }
     }
 }

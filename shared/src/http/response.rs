@@ -168,8 +168,9 @@ fn head_agreement(fields: &HeaderMap, stored: &StoredResponse) -> Agreement {
     for name in [ETAG, LAST_MODIFIED] {
         match (fields.get(&name), stored.fields.get(&name)) {
             (Some(new), Some(own)) if new == own => agreement = Agreement::Same,
-            (Some(_), Some(_)) => return Agreement::Different,
-            (None, _) | (_, None) => {}
+            // Also a validator that what is stored has not (RFC 9111 §4.3.5).
+            (Some(_), _) => return Agreement::Different,
+            (None, _) => {}
         }
     }
     // Another length is another body; an equal one alone proves nothing.

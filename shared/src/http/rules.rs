@@ -20,12 +20,16 @@ pub struct Rules {
     pub negative_lifetime: Option<DeltaSeconds>,
     /// Longest freshness lifetime that is believed. Default: one year.
     ///
-    /// The purge ledger's horizon must not be shorter than this with grace and stale-if-error (R11).
+    /// The purge ledger's horizon must not be shorter than this with grace, stale-if-error and
+    /// [`Self::stale_when_disconnected`] (R11).
     pub longest_lifetime: DeltaSeconds,
     /// Grace of a response that states none (`stale-while-revalidate`). Default: 0 s.
     pub default_grace: DeltaSeconds,
     /// How long a response that does not say may be served stale when the origin fails. Default: 0 s.
     pub default_stale_if_error: DeltaSeconds,
+    /// How long a response may be served stale while the origin cannot be reached at all, unless something
+    /// forbids it (RFC 9111 §4.2.4). Does not apply after a purge. Default: one hour.
+    pub stale_when_disconnected: DeltaSeconds,
     /// Freshness guessed from `Last-Modified`. Default: a tenth of its age, at most one day.
     pub heuristic: Heuristic,
     /// Which request fields responses may vary on. Default: any.
@@ -160,6 +164,7 @@ impl Default for Rules {
             longest_lifetime: DeltaSeconds::days(365),
             default_grace: DeltaSeconds::ZERO,
             default_stale_if_error: DeltaSeconds::ZERO,
+            stale_when_disconnected: DeltaSeconds::hours(1),
             heuristic: Heuristic::default(),
             vary: VaryRule::Any,
             surrogate_key_fields: SURROGATE_KEY_FIELDS.to_vec(),

@@ -9,7 +9,7 @@ use super::freshness::{Lifetime, age_value, date_value, last_modified_value};
 use super::invalidate::Target;
 use super::range::ContentRange;
 use super::stored::Allowance;
-use super::surrogate::surrogate_keys;
+use super::surrogate::{Origin, surrogate_keys};
 use super::vary::vary_names;
 use super::{
     CacheKind, EntityTag, Extent, Fill, PartialRule, RequestFacts, ResponseHead, Rules,
@@ -38,7 +38,8 @@ pub(super) fn to_stored(
         return Err(NotStored::UrlTooLong);
     }
     let vary = VaryKey::of(vary_names(fields, rules)?, request);
-    let keys = surrogate_keys(fields, fill.host, rules)?;
+    let origin = Origin::of(&request.uri, fill.host);
+    let keys = surrogate_keys(fields, origin, rules)?;
     match lifetime {
         Lifetime::SMaxAge(_) => directives.flags.add(Flags::S_MAXAGE),
         Lifetime::Explicit(_) | Lifetime::Assumed(_) | Lifetime::None => {}
@@ -58,6 +59,7 @@ pub(super) fn to_stored(
         lifetime: lifetime.length(),
         grace: allowance(directives.stale_while_revalidate, rules.default_grace),
         stale_if_error: allowance(directives.stale_if_error, rules.default_stale_if_error),
+        when_disconnected: rules.stale_when_disconnected,
         entity_tag: only_line(fields, &ETAG).and_then(EntityTag::parse),
         last_modified: last_modified_value(fields, received_at),
         extent,

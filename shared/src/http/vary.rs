@@ -122,8 +122,8 @@ pub(super) fn vary_names(fields: &HeaderMap, rules: &Rules) -> Result<Vec<Header
     Ok(names)
 }
 
-/// All lines of a field as one value: members trimmed, commas alone between them; a weighted list in its one
-/// form (RFC 9111 §4.1).
+/// All lines of a field as one value: members trimmed, commas alone between them; a weighted list in the one
+/// form that all of its meaning have (RFC 9111 §4.1).
 fn canonical(name: &HeaderName, fields: &HeaderMap) -> Option<Box<[u8]>> {
     if !fields.contains_key(name) {
         return None;

@@ -77,10 +77,8 @@ impl Intake {
         let path_and_query = normalised(&target, route);
         let cookies_in_key: Box<[u8]> = keyed.unwrap_or_default().into();
         let key = key_of(&target, &path_and_query, &cookies_in_key);
-        if handling == Handling::Cache
-            && let Some(codings) = fields.get(ACCEPT_ENCODING)
-        {
-            let codings = normalised_codings(codings);
+        if handling == Handling::Cache && fields.contains_key(ACCEPT_ENCODING) {
+            let codings = normalised_codings(&fields);
             fields.insert(ACCEPT_ENCODING, codings);
         }
         let fields = Arc::new(fields);
@@ -188,11 +186,14 @@ fn handling(method: &Method, route: &Route, fields: &HeaderMap, cookies: Cookies
 }
 
 fn normalised(target: &Target, route: &Route) -> Box<str> {
-    let (path, query) = match target.path_and_query.split_once('?') {
-        Some((path, query)) => (path, route.query.normalise(query)),
-        None => return target.path_and_query.clone(),
+    let Some((path, sent)) = target.path_and_query.split_once('?') else {
+        return target.path_and_query.clone();
     };
-    if query.is_empty() {
+    let query = route.query.normalise(sent);
+    if query == sent {
+        // An empty query is not the same as none (RFC 3986 §6.2.3).
+        target.path_and_query.clone()
+    } else if query.is_empty() {
         path.into()
     } else {
         format!("{path}?{query}").into()
@@ -202,30 +203,42 @@ fn normalised(target: &Target, route: &Route) -> Box<str> {
 /// The codings that a client takes, in one of few spellings, so that few variants arise.
 ///
 /// `identity;q=0` and codings that nobody serves are left out.
-fn normalised_codings(value: &HeaderValue) -> HeaderValue {
-    let text = value.to_str().unwrap_or_default();
-    let takes = |coding: &str| {
-        text.split(',').any(|member| {
-            let mut parts = member.split(';').map(str::trim);
-            let name = parts.next().unwrap_or_default();
-            let refused = parts.any(|part| {
-                let weight = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
-                weight.is_some_and(|weight| weight.trim_matches(['0', '.']).is_empty())
-            });
-            name.eq_ignore_ascii_case(coding) && !refused
-        })
-    };
-    let codings: Vec<&str> = ["zstd", "br", "gzip"]
-        .into_iter()
-        .filter(|coding| takes(coding))
-        .collect();
-    let codings = if codings.is_empty() {
-        "identity".to_owned()
-    } else {
-        codings.join(", ")
-    };
-    HeaderValue::try_from(codings).unwrap_or_else(|_| HeaderValue::from_static("identity"))
+fn normalised_codings(fields: &HeaderMap) -> HeaderValue {
+    let lines = fields.get_all(ACCEPT_ENCODING).iter();
+    let taken = lines
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .filter_map(coding)
+        .fold(0, |taken, coding| taken | 1 << coding);
+    let text = CODINGS.get(taken).copied().unwrap_or("identity");
+    HeaderValue::from_static(text)
 }
+
+/// The place of a coding that the client takes; none if it refuses it, or if nobody serves it.
+fn coding(member: &[u8]) -> Option<usize> {
+    let mut parts = member.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let name = parts.next()?;
+    let place = [&b"br"[..], b"gzip", b"zstd"]
+        .iter()
+        .position(|coding| coding.eq_ignore_ascii_case(name))?;
+    let is_zero = |byte: &u8| matches!(byte, b'0' | b'.');
+    let refused = parts.any(|part| match part {
+        [b'q' | b'Q', b'=', weight @ ..] => weight.iter().all(is_zero),
+        _ => false,
+    });
+    (!refused).then_some(place)
+}
+
+/// By which of `br`, `gzip` and `zstd` are taken; in the order that the engine gives such lists.
+const CODINGS: [&str; 8] = [
+    "identity",
+    "br",
+    "gzip",
+    "br, gzip",
+    "zstd",
+    "br, zstd",
+    "gzip, zstd",
+    "br, gzip, zstd",
+];
 
 #[cfg(test)]
 mod tests;

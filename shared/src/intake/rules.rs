@@ -90,6 +90,7 @@ impl RouteRules {
             },
             default_grace: route.grace,
             default_stale_if_error: route.stale_if_error,
+            stale_when_disconnected: stale_when_disconnected(route),
             longest_lifetime: Policy::LONGEST_LIFETIME.min(policy.horizon()),
             vary: match &route.vary {
                 policy::VaryRule::Any => VaryRule::Any,
@@ -134,6 +135,21 @@ impl RouteRules {
             .as_ref()
             .filter(|_| silent)
             .unwrap_or(&self.as_stored)
+    }
+}
+
+/// What HTTP allows a cache that is cut off from its origin, where the route does not say how long itself.
+fn stale_when_disconnected(route: &Route) -> DeltaSeconds {
+    match route.class {
+        RouteClass::OriginHeaders if route.stale_if_error.is_zero() => {
+            Rules::default().stale_when_disconnected
+        }
+        RouteClass::OriginHeaders
+        | RouteClass::FingerprintedAsset
+        | RouteClass::Html
+        | RouteClass::Api
+        | RouteClass::Report
+        | RouteClass::Bypass => route.stale_if_error,
     }
 }
 

@@ -2,7 +2,8 @@ use ::http::header::{COOKIE, HeaderName};
 
 use super::*;
 use crate::http::{
-    Exchange, Fill, ForwardAs, OnResponse, ResponseHead, Rules, StoredResponse, on_response,
+    Exchange, Fill, ForwardAs, OnResponse, ResponseHead, Rules, StoredResponse, VaryKey,
+    on_response,
 };
 use crate::policy::{CookieRule, Policy};
 use crate::purge::{Epoch, Fence, Incarnation, Sequence, Verdict};
@@ -14,14 +15,26 @@ const NOW: Timestamp = Timestamp::from_unix_seconds(1_000_000);
 #[test]
 fn codings_come_in_few_spellings() {
     for (given, normal) in [
-        ("gzip, deflate, br, zstd", "zstd, br, gzip"),
-        ("GZIP;q=0.5,br;q=0", "gzip"),
-        ("br;q=0.000, gzip ; q=1", "gzip"),
-        ("deflate", "identity"),
-        ("", "identity"),
+        (&["gzip, deflate, br, zstd"][..], "br, gzip, zstd"),
+        (&["GZIP;q=0.5,br;q=0"], "gzip"),
+        (&["br;q=0.000, gzip ; q=1"], "gzip"),
+        (&["zstd", "br"], "br, zstd"),
+        (&["br;q=0, br"], "br"),
+        (&["deflate"], "identity"),
+        (&[""], "identity"),
     ] {
-        let value = HeaderValue::from_static(given);
-        assert_eq!(normalised_codings(&value), normal, "{given}");
+        let mut fields = HeaderMap::new();
+        for value in given {
+            fields.append(ACCEPT_ENCODING, HeaderValue::from_static(value));
+        }
+        let value = normalised_codings(&fields);
+        assert_eq!(value, normal, "{given:?}");
+        // The engine has nothing left to normalise.
+        fields.insert(ACCEPT_ENCODING, value.clone());
+        let uri = ::http::Uri::from_static("https://a/");
+        let facts = RequestFacts::parse(&Method::GET, &uri, &fields, NOW, &Rules::default());
+        let key = VaryKey::of([ACCEPT_ENCODING], &facts).to_bytes();
+        assert!(key.ends_with(value.as_bytes()), "{given:?}");
     }
 }
 
@@ -138,4 +151,12 @@ fn keyed_cookies_are_part_of_the_key_under_a_rule_too() {
     };
     assert_ne!(key("lang=de"), key("lang=en"));
     assert_eq!(key("lang=de"), key("lang=de; x=1"));
+}
+
+#[test]
+fn a_query_that_no_rule_changes_is_left_alone() {
+    for path_and_query in ["/x", "/x?", "/x?&a", "/x?a=1?b"] {
+        let intake = intake(&format!("https://a{path_and_query}"), "");
+        assert_eq!(&*intake.path_and_query, path_and_query);
+    }
 }

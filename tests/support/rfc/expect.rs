@@ -25,13 +25,7 @@ pub fn of_response(
     joined_fields(&values.fields(&expect.fields)?, fields, &mut wrong);
     exact_lines(&values.fields(&expect.lines)?, fields, &mut wrong);
     presence(&expect.present, &expect.absent, fields, &mut wrong);
-    for Line { name, value } in values.fields(&expect.contains)?.0 {
-        let part = String::from_utf8_lossy(&value).into_owned();
-        let whole = fields.joined(&name);
-        if !whole.as_ref().is_some_and(|whole| whole.contains(&part)) {
-            wrong.push(format!("{name} has no {part:?}: {whole:?}"));
-        }
-    }
+    contained(&values.fields(&expect.contains)?, fields, &mut wrong);
     if let Some(age) = expect.age {
         let got = fields.text("age").and_then(|age| age.parse::<u64>().ok());
         let range = age..=age.saturating_add(SLACK);
@@ -75,6 +69,7 @@ pub fn of_request(saw: &Saw, got: &Asked, values: &Values) -> Result<Vec<String>
         }
     }
     joined_fields(&values.fields(&saw.fields)?, &got.fields, &mut wrong);
+    contained(&values.fields(&saw.contains)?, &got.fields, &mut wrong);
     presence(&saw.present, &saw.absent, &got.fields, &mut wrong);
     if let Some(body) = &saw.body {
         let body = values.fill(body)?;
@@ -113,6 +108,16 @@ fn exact_lines(expected: &Fields, got: &Fields, wrong: &mut Vec<String>) {
             wrong.push(format!(
                 "lines of {name}: {expected:?} expected, got {got:?}"
             ));
+        }
+    }
+}
+
+fn contained(expected: &Fields, got: &Fields, wrong: &mut Vec<String>) {
+    for Line { name, value } in &expected.0 {
+        let part = String::from_utf8_lossy(value);
+        let whole = got.joined(name);
+        if !whole.as_ref().is_some_and(|whole| whole.contains(&*part)) {
+            wrong.push(format!("{name} has no {part:?}: {whole:?}"));
         }
     }
 }

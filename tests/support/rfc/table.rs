@@ -117,6 +117,9 @@ pub struct Saw {
     /// Fields that are there, whatever they say.
     #[serde(default)]
     pub present: Vec<String>,
+    /// Fields that have this somewhere in their value.
+    #[serde(default)]
+    pub contains: Vec<String>,
     /// Fields that are not there.
     #[serde(default)]
     pub absent: Vec<String>,
@@ -173,16 +176,20 @@ pub struct Expect {
 pub enum Asked {
     /// Before the client is answered, or not at all.
     First(bool),
-    /// Behind the answer.
-    Otherwise(Behind),
+    /// Otherwise.
+    Otherwise(AskedOtherwise),
 }
 
-/// The word for it.
+/// How else the origin is asked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Behind {
+#[serde(rename_all = "kebab-case")]
+pub enum AskedOtherwise {
     /// Behind the answer.
     Behind,
+    /// Before the client is answered, and behind the answer once more if the cache likes.
+    PerhapsAgain,
+    /// Behind the answer, if the cache likes.
+    PerhapsBehind,
 }
 
 /// What `Cache-Status` must say (RFC 9211).
@@ -503,7 +510,7 @@ impl Step {
             values.fill(&answer.body)?;
         }
         for saw in self.origin_saw.iter().chain(&self.origin_then_saw) {
-            lines.push(&saw.fields);
+            lines.extend([&saw.fields, &saw.contains]);
         }
         for lines in lines {
             values.fields(lines)?;

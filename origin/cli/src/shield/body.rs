@@ -10,6 +10,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
+use pin_project_lite::pin_project;
+use terrace_origin::http::CacheBody;
 use tokio::time::{Sleep, sleep};
 
 use super::connection::Client;
@@ -242,19 +244,24 @@ impl Body for UpstreamBody {
     }
 }
 
-/// The body of an answer to the client.
-#[derive(Debug)]
-pub(crate) enum AnswerBody {
-    /// A short one of our own.
-    Whole(Option<Bytes>),
-    /// The upstream's.
-    Upstream(UpstreamBody),
+pin_project! {
+    /// The body of an answer to the client.
+    #[derive(Debug)]
+    #[project = AnswerProjection]
+    pub(crate) enum AnswerBody {
+        /// A short one of our own.
+        Whole { bytes: Option<Bytes> },
+        /// The upstream's, past the cache.
+        Upstream { body: UpstreamBody },
+        /// The cache's.
+        Cached { #[pin] body: CacheBody<UpstreamBody> },
+    }
 }
 
 impl AnswerBody {
     /// These bytes.
     pub(crate) const fn whole(bytes: Bytes) -> Self {
-        Self::Whole(Some(bytes))
+        Self::Whole { bytes: Some(bytes) }
     }
 }
 
@@ -263,15 +270,18 @@ impl Body for AnswerBody {
     type Error = BoxError;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match &mut *self {
-            Self::Whole(bytes) => {
+        match self.project() {
+            AnswerProjection::Whole { bytes } => {
                 let bytes = bytes.take().filter(|bytes| !bytes.is_empty());
                 Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
             }
-            Self::Upstream(body) => Pin::new(body)
+            AnswerProjection::Upstream { body } => Pin::new(body)
+                .poll_frame(context)
+                .map(|frame| frame.map(|frame| frame.map_err(BoxError::from))),
+            AnswerProjection::Cached { body } => body
                 .poll_frame(context)
                 .map(|frame| frame.map(|frame| frame.map_err(BoxError::from))),
         }
@@ -279,27 +289,32 @@ impl Body for AnswerBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            Self::Upstream(body) => body.is_end_stream(),
+            Self::Whole { bytes } => bytes.as_ref().is_none_or(Bytes::is_empty),
+            Self::Upstream { body } => body.is_end_stream(),
+            Self::Cached { body } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(bytes) => {
+            Self::Whole { bytes } => {
                 let length = bytes.as_ref().map_or(0, Bytes::len);
                 SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
             }
-            Self::Upstream(body) => body.size_hint(),
+            Self::Upstream { body } => body.size_hint(),
+            Self::Cached { body } => body.size_hint(),
         }
     }
 }
 
-/// An answer's body that keeps its exchange in the connection's books while it lasts.
-#[derive(Debug)]
-pub(crate) struct Accounted<B> {
-    body: B,
-    _exchange: ExchangeGuard,
+pin_project! {
+    /// An answer's body that keeps its exchange in the connection's books while it lasts.
+    #[derive(Debug)]
+    pub(crate) struct Accounted<B> {
+        #[pin]
+        body: B,
+        exchange: ExchangeGuard,
+    }
 }
 
 /// One exchange in the books of its connection.
@@ -323,22 +338,19 @@ impl Drop for ExchangeGuard {
 impl<B> Accounted<B> {
     /// This body, for this exchange.
     pub(crate) const fn new(body: B, exchange: ExchangeGuard) -> Self {
-        Self {
-            body,
-            _exchange: exchange,
-        }
+        Self { body, exchange }
     }
 }
 
-impl<B: Body + Unpin> Body for Accounted<B> {
+impl<B: Body> Body for Accounted<B> {
     type Data = B::Data;
     type Error = B::Error;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        self.project().body.poll_frame(context)
     }
 
     fn is_end_stream(&self) -> bool {

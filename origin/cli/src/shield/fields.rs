@@ -191,3 +191,96 @@ fn join(fields: &mut HeaderMap, name: HeaderName, value: &str) {
         fields.insert(name, joined);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let mut fields = HeaderMap::new();
+        for (name, value) in lines {
+            fields.append(HeaderName::from_static(name), value.parse().unwrap());
+        }
+        fields
+    }
+
+    #[test]
+    fn the_host_is_the_target_s_or_the_only_host_field_s() {
+        let missing = Err(HostError::Missing);
+        let malformed = Err(HostError::Malformed);
+        for (uri, lines, version, host) in [
+            ("/x", &[("host", "a")][..], Version::HTTP_11, Ok("a")),
+            (
+                "/x",
+                &[("host", "[::1]:80")],
+                Version::HTTP_11,
+                Ok("[::1]:80"),
+            ),
+            ("/x", &[], Version::HTTP_11, missing),
+            ("/x", &[("host", "")], Version::HTTP_11, malformed),
+            (
+                "/x",
+                &[("host", "a"), ("host", "a")],
+                Version::HTTP_11,
+                malformed,
+            ),
+            ("/x", &[("host", "a/b")], Version::HTTP_11, malformed),
+            ("/x", &[("host", "u@a")], Version::HTTP_11, malformed),
+            ("http://b/x", &[("host", "a")], Version::HTTP_11, Ok("b")),
+            ("http://b/x", &[("host", "a")], Version::HTTP_2, malformed),
+            ("http://b/x", &[("host", "B")], Version::HTTP_2, Ok("b")),
+            ("http://b/x", &[], Version::HTTP_2, Ok("b")),
+        ] {
+            let found = host_of(&uri.parse().unwrap(), &fields(lines), version);
+            let found = found.as_ref().map(|host| host.to_str().unwrap());
+            assert_eq!(found.map_err(|error| *error), host, "{uri} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_loop_is_noticed_by_the_signature_or_by_its_length() {
+        let ours = Signature::random();
+        let text = ours.0.to_str().unwrap().to_owned();
+        let many = ["terrace; id=0"; MOST_SHIELDS].join(", ");
+        for (line, looped) in [
+            ("", false),
+            ("other", false),
+            ("terrace; id=0", false),
+            (text.as_str(), true),
+            (format!("other , {text},x").as_str(), true),
+            (many.as_str(), true),
+        ] {
+            assert_eq!(
+                ours.has_looped(&fields(&[("cdn-loop", line)])),
+                looped,
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_ipv6_client_is_written_as_the_field_wants_it() {
+        let uri = Uri::from_static("http://a:1/x");
+        let peer = "[2001:db8::1]:5".parse().unwrap();
+        let passage = Passage {
+            peer: Some(peer),
+            version: Version::HTTP_11,
+            uri: &uri,
+            signature: &Signature::random(),
+        };
+        let sent = to_upstream(HeaderMap::new(), passage);
+        assert_eq!(sent["x-forwarded-for"], "2001:db8::1");
+        assert_eq!(
+            sent["forwarded"],
+            "for=\"[2001:db8::1]\";host=\"a:1\";proto=http"
+        );
+    }
+
+    #[test]
+    fn cookies_that_were_cut_are_joined() {
+        let mut cut = fields(&[("cookie", "a=1"), ("cookie", "b=2")]);
+        join_cookies(&mut cut);
+        let lines: Vec<_> = cut.get_all("cookie").iter().collect();
+        assert_eq!(lines, ["a=1; b=2"]);
+    }
+}

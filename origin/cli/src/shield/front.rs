@@ -10,11 +10,12 @@ use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
+use terrace_origin::http::{CacheService, ResponseFuture};
 use tower_service::Service as _;
 
-use super::body::{Accounted, AnswerBody, ExchangeGuard, RequestBody};
+use super::body::{Accounted, AnswerBody, ExchangeGuard, RequestBody, UpstreamBody};
 use super::connection::Client;
-use super::error::Refused;
+use super::error::{Refused, UpstreamError};
 use super::fields;
 use super::informational::InterimSender;
 use super::limits::Limits;
@@ -26,7 +27,9 @@ use super::upstream::{Upstream, Visitor, absolute};
 /// What all connections share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// Where requests go.
+    /// The cache, with the upstream behind it.
+    pub(crate) cached: CacheService<Upstream>,
+    /// The upstream, past the cache.
     pub(crate) upstream: Upstream,
     /// How much a client may send.
     pub(crate) limits: Limits,
@@ -43,7 +46,7 @@ pub(crate) struct Front {
 }
 
 type Answer = Response<AnswerBody>;
-type Asking = <Upstream as tower_service::Service<Request<RequestBody>>>::Future;
+type Asking = ResponseFuture<UpstreamBody, UpstreamError>;
 
 pin_project! {
     /// An answer on its way to the client.
@@ -130,18 +133,17 @@ impl Front {
             interim,
         });
         let request = request.map(|body| RequestBody::of_client(body, limit));
-        let mut upstream = self.shared.upstream.clone();
         Ok(match upgrade {
             Some(protocol) => Step::Aside {
                 answering: Box::pin(upgrade::tunnel(
-                    upstream,
+                    self.shared.upstream.clone(),
                     request,
                     protocol,
                     self.alive.clone(),
                 )),
             },
             None => Step::Asking {
-                asking: upstream.call(request),
+                asking: self.shared.cached.clone().call(request),
             },
         })
     }
@@ -169,7 +171,7 @@ impl Future for Answering {
         let answer = match this.step.project() {
             StepProjection::Ready { answer } => answer.take().map_or(Poll::Pending, Poll::Ready),
             StepProjection::Asking { asking } => asking.poll(context).map(|asked| match asked {
-                Ok(response) => response.map(AnswerBody::Upstream),
+                Ok(response) => response.map(|body| AnswerBody::Cached { body }),
                 Err(error) => error.answer(),
             }),
             StepProjection::Aside { answering } => answering.as_mut().poll(context),

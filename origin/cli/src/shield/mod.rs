@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use clap::Args;
 use http::{HeaderValue, Uri};
+use tower_layer::Layer as _;
 
 use crate::Failure;
 use front::Shared;
@@ -168,7 +169,9 @@ impl Shield {
             routes,
             tokens,
         };
+        let layer = self.cache.layer(cache.clone(), &patience);
         let shared = Arc::new(Shared {
+            cached: layer.layer(upstream.clone()),
             upstream,
             limits,
             own,

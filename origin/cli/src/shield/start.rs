@@ -1,11 +1,14 @@
 //! From the arguments to a running shield: the policy, the tiers, the tokens.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
+use terrace_origin::http::{CacheLayer, Exposure};
 use terrace_origin::{ByteCount, Cache, Edge, Policy, Redis, load_policy};
 use terrace_shared::purge::auth::Tokens;
 
+use super::limits::Patience;
 use crate::Failure;
 
 /// What the cache is made of.
@@ -20,6 +23,16 @@ pub(crate) struct CacheArguments {
     /// The name under which processes share one purge ledger in Redis.
     #[arg(long = "ledger-name", default_value = "default", value_name = "NAME")]
     ledger: String,
+    /// Leave surrogate keys and Terrace-Epoch in the answers, for an edge in front.
+    #[arg(long)]
+    expose_surrogate_keys: bool,
+    /// Longest body that is stored, in mebibytes; longer ones flow through.
+    #[arg(
+        long = "max-stored-body-mib",
+        default_value_t = 32,
+        value_name = "MEBIBYTES"
+    )]
+    longest_stored: u64,
     /// Most memory that stored responses take, in mebibytes.
     #[arg(long = "memory-mib", default_value_t = 256, value_name = "MEBIBYTES")]
     memory: u64,
@@ -67,7 +80,7 @@ impl CacheArguments {
     /// The cache, with its tiers.
     pub(crate) async fn cache(&self, policy: Policy) -> Result<Cache, Failure> {
         let mut builder = Cache::builder(policy)
-            .memory(ByteCount::mebibytes(self.memory))
+            .memory(ByteCount::mebibytes(0)) // its namespaces are not used: responses are the layer's
             .name(&self.ledger);
         if let Some(url) = &self.redis {
             let redis = Redis::connect(url).await.map_err(|error| {
@@ -81,6 +94,21 @@ impl CacheArguments {
             builder = builder.edge(Edge::new(url, token));
         }
         builder.build().await.map_err(Failure::new)
+    }
+
+    /// The layer over `cache`, which waits for the upstream a little longer than the upstream's own side does.
+    pub(crate) fn layer(&self, cache: Cache, patience: &Patience) -> CacheLayer {
+        const LITTLE: Duration = Duration::from_secs(5);
+        let exposure = if self.expose_surrogate_keys {
+            Exposure::Send
+        } else {
+            Exposure::Strip
+        };
+        CacheLayer::new(cache)
+            .memory(ByteCount::mebibytes(self.memory))
+            .largest_body(ByteCount::mebibytes(self.longest_stored))
+            .surrogate_keys(exposure)
+            .head_timeout(patience.connect + patience.first_byte + LITTLE)
     }
 
     /// Who may purge; none if nothing was said.

@@ -49,5 +49,5 @@ pub(crate) async fn tunnel(
             drop(alive);
         });
     }
-    response.map(AnswerBody::Upstream)
+    response.map(|body| AnswerBody::Upstream { body })
 }

@@ -55,6 +55,22 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
+/// The trimmed parts between semicolons that are not in quoted strings.
+pub(in crate::http) fn segments(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |byte| {
+        let within = quoted;
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if within => escaped = true,
+            b'"' => quoted = !within,
+            _ => {}
+        }
+        *byte == b';' && !within
+    })
+    .map(<[u8]>::trim_ascii)
+}
+
 fn member_end(text: &[u8]) -> usize {
     let mut at = 0;
     while let Some(byte) = text.get(at) {

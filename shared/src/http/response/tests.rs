@@ -106,7 +106,7 @@ fn a_304_replaces_fields_and_begins_a_new_age() {
     let lines = |name| -> Vec<_> { freshened.fields().get_all(name).iter().collect() };
     assert_eq!(lines("x-a"), ["3", "4"]);
     assert_eq!(lines("x-b"), ["1"]);
-    assert_eq!(lines("content-type"), ["text/plain"]);
+    assert_eq!(lines("content-type"), ["x/y"]);
     assert_eq!(lines("content-length"), ["9"]);
     assert_eq!(lines("transfer-encoding"), Vec::<&str>::new());
     assert_eq!(freshened.lifetime(), seconds(70));

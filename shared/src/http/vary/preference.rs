@@ -3,9 +3,11 @@
 //! Members are held against each other by name, parameters and weight. Their order means nothing, and
 //! neither do spaces, case, a weight of one, or zeros at the end of a weight.
 
+use std::iter;
+
 use ::http::header::{ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HeaderName};
 
-use crate::http::cache_control::Members;
+use crate::http::cache_control::{Members, segments};
 
 /// Whether the values of this field are weighted lists.
 pub(super) fn is_weighted(name: &HeaderName) -> bool {
@@ -14,103 +16,142 @@ pub(super) fn is_weighted(name: &HeaderName) -> bool {
 
 /// The one form of a list.
 pub(super) fn canonical<'a>(members: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
-    let mut members: Vec<(u16, Vec<u8>)> = members
-        .map(|text| {
-            let member = Member { text };
-            (member.weight(), member.to_bytes())
-        })
-        .collect();
+    let mut members: Vec<Member<'_>> = members.map(Member::parse).collect();
     // What is wanted most comes first.
-    members.sort_unstable_by(|(one, text), (other, next)| other.cmp(one).then(text.cmp(next)));
-    members.dedup();
-    let texts: Vec<Vec<u8>> = members.into_iter().map(|(_, text)| text).collect();
-    texts.join(&b","[..])
+    members.sort_unstable_by(|one, other| {
+        let by_weight = other.weight.cmp(&one.weight);
+        by_weight.then_with(|| one.bytes().cmp(other.bytes()))
+    });
+    members.dedup_by(|one, other| one.means_the_same_as(other));
+    let mut out = Vec::new();
+    for (place, member) in members.iter().enumerate() {
+        if place > 0 {
+            out.extend_from_slice(b", ");
+        }
+        out.extend(member.bytes());
+        push_weight(&mut out, member.weight);
+    }
+    out
 }
 
-/// Whether [`canonical`] would give `expected`; without allocating, unless a list is very long.
+/// Whether [`canonical`] would give `expected`; without allocating, unless a list is long or quoted.
 pub(super) fn is_canonical<'a, I: Iterator<Item = &'a [u8]>>(
     expected: &[u8],
     members: impl Fn() -> I,
 ) -> bool {
-    let stored = || Members { rest: expected };
-    // Each against each is quick for few. An open quote may swallow what follows it, so that only the whole
-    // can be held against the whole.
-    let is_quoted = |text: &[u8]| text.contains(&b'"');
-    let is_long = stored().nth(MANY).is_some() || members().nth(MANY).is_some();
-    if is_long || is_quoted(expected) || members().any(is_quoted) {
+    let (Some(stored), Some(own)) = (Few::of(Members { rest: expected }), Few::of(members()))
+    else {
         return canonical(members()) == expected;
-    }
-    let mut own = members().map(|text| Member { text });
-    let mut others = stored().map(|text| Member { text });
-    own.all(|own| stored().any(|text| own.means_the_same_as(Member { text })))
-        && others.all(|other| members().any(|text| other.means_the_same_as(Member { text })))
+    };
+    // Each against each is quick for few.
+    let is_in = |member: &Member<'_>, list: &Few<'_>| {
+        let mut list = list.members().iter();
+        list.any(|other| other.means_the_same_as(member))
+    };
+    own.members().iter().all(|member| is_in(member, &stored))
+        && stored.members().iter().all(|member| is_in(member, &own))
 }
 
-const MANY: usize = 32;
+/// A list of few members without quotes: an open one may swallow what follows it, so that quoted lists
+/// can only be held against each other as a whole.
+struct Few<'a> {
+    members: [Member<'a>; MOST],
+    count: usize,
+}
+
+const MOST: usize = 16;
+
+impl<'a> Few<'a> {
+    fn of(members: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
+        let mut few = Self {
+            members: [Member::NONE; MOST],
+            count: 0,
+        };
+        for text in members {
+            if text.contains(&b'"') {
+                return None;
+            }
+            *few.members.get_mut(few.count)? = Member::parse(text);
+            few.count += 1;
+        }
+        Some(few)
+    }
+
+    fn members(&self) -> &[Member<'a>] {
+        self.members.get(..self.count).unwrap_or_default()
+    }
+}
 
 /// `name;parameter=value;q=0.5`, with whatever spaces and case it came.
 #[derive(Clone, Copy)]
 struct Member<'a> {
-    text: &'a [u8],
+    name: &'a [u8],
+    /// Everything behind the name, if there is more than a weight.
+    parameters: Option<&'a [u8]>,
+    /// In thousandths; a malformed one is a parameter.
+    weight: u16,
 }
 
 impl<'a> Member<'a> {
-    /// Its weight in thousandths; that of a malformed one is part of its parameters.
-    fn weight(self) -> u16 {
-        self.segments().skip(1).find_map(weight).unwrap_or(1_000)
-    }
+    const NONE: Self = Self {
+        name: b"",
+        parameters: None,
+        weight: ONE,
+    };
 
-    /// Its name, then its parameters.
-    fn segments(self) -> impl Iterator<Item = &'a [u8]> {
-        segments(self.text)
-    }
-
-    /// The same without the weight.
-    fn unweighted(self) -> impl Iterator<Item = &'a [u8]> {
-        let is_kept = |(place, segment): &(usize, &[u8])| *place == 0 || weight(segment).is_none();
-        self.segments()
-            .enumerate()
-            .filter(is_kept)
-            .map(|(_, segment)| segment)
-    }
-
-    fn means_the_same_as(self, other: Member<'_>) -> bool {
-        if self.text == other.text {
-            return true;
-        }
-        let (mut own, mut others) = (self.unweighted(), other.unweighted());
-        loop {
-            match (own.next(), others.next()) {
-                (None, None) => return self.weight() == other.weight(),
-                (Some(one), Some(other)) if is_same_segment(one, other) => {}
-                _ => return false,
-            }
+    fn parse(text: &'a [u8]) -> Self {
+        let Some(end) = text.iter().position(|byte| *byte == b';') else {
+            return Self {
+                name: text,
+                ..Self::NONE
+            };
+        };
+        let (name, rest) = text.split_at(end);
+        let rest = rest.get(1..).unwrap_or_default();
+        let is_weight = |segment: &[u8]| weight(segment).is_some();
+        Self {
+            name: name.trim_ascii_end(),
+            parameters: (!segments(rest).all(is_weight)).then_some(rest),
+            weight: segments(rest).find_map(weight).unwrap_or(ONE),
         }
     }
 
-    fn to_bytes(self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.text.len());
-        for segment in self.unweighted() {
-            if !out.is_empty() {
-                out.push(b';');
-            }
+    fn parameters(&self) -> impl Iterator<Item = &'a [u8]> {
+        let segments = self.parameters.into_iter().flat_map(segments);
+        segments.filter(|segment| weight(segment).is_none())
+    }
+
+    fn means_the_same_as(&self, other: &Member<'_>) -> bool {
+        if self.weight != other.weight || !self.name.eq_ignore_ascii_case(other.name) {
+            return false;
+        }
+        match (self.parameters, other.parameters) {
+            (None, None) => true,
+            _ => self.bytes().eq(other.bytes()),
+        }
+    }
+
+    /// Name and parameters in their one form; the values of parameters keep their case.
+    fn bytes(&self) -> impl Iterator<Item = u8> {
+        let name = self.name.iter().map(u8::to_ascii_lowercase);
+        let parameters = self.parameters().flat_map(|segment| {
             let (name, value) = name_and_value(segment);
-            out.extend(name.to_ascii_lowercase());
-            out.extend_from_slice(value);
-        }
-        let weight = self.weight();
-        if weight < 1_000 {
-            let digits = format!(";q=0.{weight:03}");
-            let digits = digits.trim_end_matches('0').trim_end_matches('.');
-            out.extend_from_slice(digits.as_bytes());
-        }
-        out
+            let name = name.iter().map(u8::to_ascii_lowercase);
+            iter::once(b';').chain(name).chain(value.iter().copied())
+        });
+        name.chain(parameters)
     }
 }
 
-fn is_same_segment(one: &[u8], other: &[u8]) -> bool {
-    let ((name, value), (other_name, other_value)) = (name_and_value(one), name_and_value(other));
-    name.eq_ignore_ascii_case(other_name) && value == other_value
+/// A weight of one.
+const ONE: u16 = 1_000;
+
+fn push_weight(out: &mut Vec<u8>, weight: u16) {
+    if weight < ONE {
+        let digits = format!(";q=0.{weight:03}");
+        let digits = digits.trim_end_matches('0').trim_end_matches('.');
+        out.extend_from_slice(digits.as_bytes());
+    }
 }
 
 /// What of a segment may be in either case, and the rest with its sign.
@@ -140,25 +181,9 @@ fn weight(segment: &[u8]) -> Option<u16> {
     let fraction = 100 * digit(0) + 10 * digit(1) + digit(2);
     match whole {
         b'0' => Some(fraction),
-        b'1' if fraction == 0 => Some(1_000),
+        b'1' if fraction == 0 => Some(ONE),
         _ => None,
     }
-}
-
-/// The trimmed parts between semicolons that are not in quoted strings.
-fn segments(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let (mut quoted, mut escaped) = (false, false);
-    text.split(move |byte| {
-        let within = quoted;
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if within => escaped = true,
-            b'"' => quoted = !within,
-            _ => {}
-        }
-        *byte == b';' && !within
-    })
-    .map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]
@@ -177,18 +202,19 @@ mod tests {
     #[test]
     fn lists_that_mean_the_same_have_one_form() {
         for (text, expected) in [
-            ("gzip, br", "br,gzip"),
-            ("BR;q=1.000,gzip;q=1", "br,gzip"),
-            ("a;q=0.50, b ; Q=0.5", "a;q=0.5,b;q=0.5"),
-            ("a;q=0.1, b;q=0.25, c", "c,b;q=0.25,a;q=0.1"),
-            ("a;q=0, b;q=0.000, *;q=0.", "*;q=0,a;q=0,b;q=0"),
+            ("gzip, br", "br, gzip"),
+            ("BR;q=1.000,gzip;q=1", "br, gzip"),
+            ("a;q=0.50, b ; Q=0.5", "a;q=0.5, b;q=0.5"),
+            ("a;q=0.1, b;q=0.25, c", "c, b;q=0.25, a;q=0.1"),
+            ("a;q=0, b;q=0.000, *;q=0.", "*;q=0, a;q=0, b;q=0"),
             ("a, a, A", "a"),
             ("a;q=0.05", "a;q=0.05"),
             ("Text/HTML;Level=A;q=0.5;x=y", "text/html;level=A;x=y;q=0.5"),
             ("a;p=\"x;q=0.1\";q=0.2", "a;p=\"x;q=0.1\";q=0.2"),
-            ("a;q=2, b;q=0.1234, c;q=x", "a;q=2,b;q=0.1234,c;q=x"),
+            ("a;q=2, b;q=0.1234, c;q=x", "a;q=2, b;q=0.1234, c;q=x"),
             ("q=0.5", "q=0.5"),
             ("", ""),
+            (";", ";"),
         ] {
             assert_eq!(form(text), expected, "{text}");
             assert_eq!(form(expected), expected, "{text}");
