@@ -24,7 +24,7 @@ export const edge = {
     if (status !== 0) throw new Error("the edge did not build");
   },
   start: async (origin) => {
-    const worker = start(process.execPath, ["scripts/edge.mjs", "--build", BUILD, "--var", `ORIGIN=${origin}`], { cwd: ROOT });
+    const worker = start(process.execPath, ["scripts/edge.mjs", "--build", BUILD, "--direct", "--var", `ORIGIN=${origin}`], { cwd: ROOT });
     const [line] = await worker.line(/^\{"url".*\}$/, PATIENCE, "the edge");
     return { url: JSON.parse(line).url, stop: worker.stop };
   },

@@ -7,7 +7,7 @@ use http::header::AGE;
 use terrace_shared::http::{Freshness, StoredResponse};
 use terrace_shared::outcome::{CacheStatus, ForwardReason, NotStored};
 use terrace_shared::purge::Lag;
-use terrace_shared::time::{DeltaSeconds, TimestampMillis};
+use terrace_shared::time::{DeltaSeconds, Milliseconds, TimestampMillis};
 use worker::web_sys;
 
 use crate::ask::{Forward, Outcome, ask};
@@ -208,6 +208,14 @@ fn store_behind(
         keep(&visit_behind, found, entry, asked_at).await;
         drop(claim);
     });
+}
+
+/// Stores what an unsafe request brought behind its answer, after what it invalidated.
+pub(crate) fn store_new_behind(visit: &Rc<Visit>, entry: Entry) {
+    // Later than the invalidation that it came with, which is noted to the millisecond.
+    let invalidated_at = clock::now();
+    let asked_at = invalidated_at.saturating_add(Milliseconds::new(1));
+    store_behind(visit, Found::default(), entry, asked_at, None);
 }
 
 /// Reads a part that goes to the client as well, and stores it, together with what is stored if they fit.

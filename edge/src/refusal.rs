@@ -81,7 +81,7 @@ impl Refusal {
             OriginError::Unreachable(_) => "origin-unreachable",
             OriginError::TimedOut { .. } => "origin-timed-out",
             OriginError::MustAsk => "must-revalidate",
-            OriginError::NoAnswer => "origin-not-understood",
+            OriginError::Status { .. } | OriginError::NoAnswer => "origin-not-understood",
         };
         // What exactly the platform says is for the log, not for clients.
         let text = match error {

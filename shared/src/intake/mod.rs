@@ -172,16 +172,16 @@ fn key_of(target: &Target, path_and_query: &str, cookies: &[u8]) -> EncodedKey {
 }
 
 fn handling(method: &Method, route: &Route, fields: &HeaderMap, cookies: Cookies) -> Handling {
-    if !matches!(*method, Method::GET | Method::HEAD) {
-        return Handling::Pass(ForwardReason::Method);
-    }
     let bypass = route.class == RouteClass::Bypass
         || cookies == Cookies::Bypass
         || fields.contains_key(UPGRADE);
     if bypass {
         Handling::Pass(ForwardReason::Bypass)
-    } else {
+    } else if matches!(*method, Method::GET | Method::HEAD) {
         Handling::Cache
+    } else {
+        // Its response may still be one that answers later requests (RFC 9110 §9.3.3).
+        Handling::Pass(ForwardReason::Method)
     }
 }
 
