@@ -71,7 +71,12 @@ impl UpstreamError {
 
     /// The answer that says so.
     pub(crate) fn answer(&self) -> Response<AnswerBody> {
-        refusal(self.status(), self.detail(), &self.to_string())
+        refusal(
+            self.status(),
+            ForwardReason::Miss,
+            self.detail(),
+            &self.to_string(),
+        )
     }
 }
 
@@ -110,12 +115,17 @@ impl Refused {
                 (StatusCode::BAD_REQUEST, "bad-request")
             }
         };
-        refusal(status, detail, &self.to_string())
+        refusal(status, ForwardReason::Bypass, detail, &self.to_string())
     }
 }
 
 /// A short text that nobody stores, with `detail` in its `Cache-Status`.
-pub(crate) fn refusal(status: StatusCode, detail: &str, sentence: &str) -> Response<AnswerBody> {
+fn refusal(
+    status: StatusCode,
+    reason: ForwardReason,
+    detail: &str,
+    sentence: &str,
+) -> Response<AnswerBody> {
     let text = Bytes::from(format!("Terrace: {sentence}.\n"));
     let length = text.len();
     let mut response = Response::new(AnswerBody::whole(text));
@@ -128,7 +138,7 @@ pub(crate) fn refusal(status: StatusCode, detail: &str, sentence: &str) -> Respo
     fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
     fields.insert(VIA, VIA_HERE);
-    CacheStatus::forward(CacheStatus::NAME, ForwardReason::Bypass)
+    CacheStatus::forward(CacheStatus::NAME, reason)
         .detail(detail)
         .append_to(fields);
     response

@@ -22,7 +22,7 @@ use super::limits::Limits;
 use super::purge_api::{self, PurgeApi};
 use super::server::Alive;
 use super::upgrade;
-use super::upstream::{Upstream, Visitor, absolute};
+use super::upstream::{Ask, Upstream, Visitor, absolute};
 
 /// What all connections share.
 #[derive(Debug)]
@@ -107,6 +107,10 @@ impl Front {
 
     fn go_on(&self, mut request: Request<Incoming>, host: HeaderValue) -> Result<Step, Refused> {
         let version = request.version();
+        let limit = self.shared.limits.body_bytes;
+        if request.uri().path() == "*" {
+            return Ok(self.past_the_cache(request, limit));
+        }
         if request.uri().authority().is_none() {
             *request.uri_mut() = absolute(request.uri(), &host).map_err(|_| Refused::Target)?;
         }
@@ -115,7 +119,6 @@ impl Front {
         if version == Version::HTTP_2 {
             fields::join_cookies(fields);
         }
-        let limit = self.shared.limits.body_bytes;
         if purge_api::is_own(request.method(), request.uri()) {
             let request = request.map(|body| RequestBody::of_client(body, limit));
             let shared = Arc::clone(&self.shared);
@@ -146,6 +149,21 @@ impl Front {
                 asking: self.shared.cached.clone().call(request),
             },
         })
+    }
+
+    /// `OPTIONS *` asks for no resource, so that nothing of it can be stored (RFC 9110 §9.3.7).
+    fn past_the_cache(&self, request: Request<Incoming>, limit: u64) -> Step {
+        let upstream = self.shared.upstream.clone();
+        let request = request.map(|body| RequestBody::of_client(body, limit));
+        let answering = async move {
+            match upstream.ask(request, Ask::Answer).await {
+                Ok(response) => response.map(|body| AnswerBody::Upstream { body }),
+                Err(error) => error.answer(),
+            }
+        };
+        Step::Aside {
+            answering: Box::pin(answering),
+        }
     }
 }
 

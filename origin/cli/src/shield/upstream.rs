@@ -183,8 +183,8 @@ impl Inner {
     ) -> Result<Head, UpstreamError> {
         let host = fields::host_of(&parts.uri, &parts.headers, parts.version).ok();
         let uri = match (&host, parts.uri.authority()) {
-            (Some(host), None) => absolute(&parts.uri, host)?,
-            (_, Some(_)) | (None, None) => parts.uri,
+            (Some(host), None) if parts.uri.path() != "*" => absolute(&parts.uri, host)?,
+            (Some(_) | None, _) => parts.uri,
         };
         let passage = Passage {
             peer: visitor.map(|visitor| visitor.peer),
