@@ -5,6 +5,7 @@ use std::error::Error;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, VIA};
 use http::{HeaderValue, Response, StatusCode};
+use terrace_shared::intake::TargetError;
 use terrace_shared::outcome::{CacheStatus, ForwardReason};
 
 use super::body::AnswerBody;
@@ -41,6 +42,9 @@ pub(crate) enum UpstreamError {
     /// It went over to another protocol, which nobody had asked for.
     #[error("the upstream switched protocols unasked")]
     Unasked,
+    /// What is asked for could be understood in two ways.
+    #[error(transparent)]
+    Target(#[from] TargetError),
     /// The request cannot be written as one to the upstream.
     #[error("the request cannot be sent on")]
     Unsendable(#[from] http::Error),
@@ -55,7 +59,7 @@ impl UpstreamError {
                 StatusCode::GATEWAY_TIMEOUT
             }
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::ClientBody | Self::Unsendable(_) => StatusCode::BAD_REQUEST,
+            Self::ClientBody | Self::Target(_) | Self::Unsendable(_) => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -65,7 +69,7 @@ impl UpstreamError {
             Self::ConnectTimedOut { .. } | Self::FirstByteTimedOut { .. } => "upstream-timed-out",
             Self::Broken(_) | Self::Unasked => "upstream-broke-off",
             Self::BodyTooLarge => "body-too-large",
-            Self::ClientBody | Self::Unsendable(_) => "bad-request",
+            Self::ClientBody | Self::Target(_) | Self::Unsendable(_) => "bad-request",
         }
     }
 
@@ -99,9 +103,6 @@ pub(crate) enum Refused {
     /// It does not say of which host it asks.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// What it asks for cannot be written as a URL.
-    #[error("the request's target is not understood")]
-    Target,
 }
 
 impl Refused {
@@ -111,9 +112,7 @@ impl Refused {
             Self::Connect => (StatusCode::METHOD_NOT_ALLOWED, "connect"),
             Self::Looped => (StatusCode::LOOP_DETECTED, "loop"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
-            Self::Ambiguous | Self::Host(_) | Self::Target => {
-                (StatusCode::BAD_REQUEST, "bad-request")
-            }
+            Self::Ambiguous | Self::Host(_) => (StatusCode::BAD_REQUEST, "bad-request"),
         };
         refusal(status, ForwardReason::Bypass, detail, &self.to_string())
     }
