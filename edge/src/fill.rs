@@ -2,12 +2,10 @@
 
 use std::rc::Rc;
 
-use http::HeaderMap;
-use http::header::AGE;
 use terrace_shared::http::{Freshness, StoredResponse};
 use terrace_shared::outcome::{CacheStatus, ForwardReason, NotStored};
 use terrace_shared::purge::Lag;
-use terrace_shared::time::{DeltaSeconds, Milliseconds, TimestampMillis};
+use terrace_shared::time::{Milliseconds, TimestampMillis};
 use worker::web_sys;
 
 use crate::ask::{Forward, Outcome, ask};
@@ -19,7 +17,7 @@ use crate::origin::OriginAnswer;
 use crate::parts;
 use crate::pass::send;
 use crate::refusal::Refusal;
-use crate::respond::{Age, Place, respond};
+use crate::respond::{Fields, Place, respond};
 use crate::search;
 use crate::store::{self, Entry, Found, StoredBody};
 use crate::visit::Visit;
@@ -39,12 +37,11 @@ pub(crate) async fn answer(
     match (outcome, found_entry) {
         (Outcome::New(head, answer), _) => {
             let said = stored(said.forward_status(answer.status), &head);
-            let (asked_at, age) = (answer.asked_at, received_age(&answer.fields));
             let body = StoredBody::Origin(answer.response);
             let entry = Entry { head, body };
-            store_copy_behind(visit, found, &entry, asked_at, claim);
-            let age = age.unwrap_or_else(|| age_of(&entry));
-            respond(visit, &entry, age, &Place::Nowhere.sign(said, lag)).await
+            store_copy_behind(visit, found, &entry, answer.asked_at, claim);
+            let fields = Fields::New(&answer.fields);
+            respond(visit, &entry, fields, &Place::Nowhere.sign(said, lag)).await
         }
         (Outcome::NewPart(part, mut answer), _) => {
             let said = said.forward_status(answer.status);
@@ -91,7 +88,7 @@ pub(crate) async fn answer(
             };
             let said = said.detail(because.as_str());
             let said = entry.body.place().sign(said, lag);
-            respond(visit, &entry, Age::Stored(age), &said).await
+            respond(visit, &entry, Fields::Stored(age), &said).await
         }
         (Outcome::Passed(because, answer), _) => {
             let said = said.forward_status(answer.status).not_stored(&because);
@@ -168,19 +165,8 @@ fn stored(said: CacheStatus, head: &StoredResponse) -> CacheStatus {
     }
 }
 
-/// The age with which an answer goes on that comes from no store: the one it came with (RFC 9111 §5.1).
-///
-/// None if that cannot be read.
-fn received_age(fields: &HeaderMap) -> Option<Age> {
-    let Some(value) = fields.get(AGE) else {
-        return Some(Age::New);
-    };
-    let seconds = value.to_str().ok()?.parse().ok()?;
-    Some(Age::Stored(DeltaSeconds::seconds(seconds)))
-}
-
-fn age_of(entry: &Entry) -> Age {
-    Age::Stored(entry.head.current_age(clock::now().timestamp()))
+fn age_of(entry: &Entry) -> Fields<'static> {
+    Fields::Stored(entry.head.current_age(clock::now().timestamp()))
 }
 
 fn store_copy_behind(

@@ -6,7 +6,7 @@ use http::header::{COOKIE, FORWARDED, HOST, HeaderName, TE, VIA};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Uri, Version};
 use terrace_shared::http::remove_hop_by_hop;
-use terrace_shared::intake::{Target, origin_fields};
+use terrace_shared::intake::{Target, TargetError, origin_fields};
 
 /// What `Via` says of messages that came here in HTTP/1.1.
 pub(crate) const VIA_HERE: HeaderValue = HeaderValue::from_static("1.1 terrace");
@@ -61,10 +61,17 @@ pub(crate) struct Passage<'a> {
 }
 
 /// Makes a client's fields those of the upstream's request, but for `Host`.
-pub(crate) fn to_upstream(mut fields: HeaderMap, passage: Passage<'_>) -> HeaderMap {
+///
+/// # Errors
+/// When its target could be understood in two ways.
+pub(crate) fn to_upstream(
+    mut fields: HeaderMap,
+    passage: Passage<'_>,
+) -> Result<HeaderMap, TargetError> {
     let takes_trailers = takes_trailers(&fields);
     remove_hop_by_hop(&mut fields);
-    if let Ok(target) = Target::parse(&passage.uri.to_string()) {
+    if passage.uri.path() != "*" {
+        let target = Target::parse(&passage.uri.to_string())?;
         fields = origin_fields(fields, &target);
     }
     if let Some(peer) = passage.peer {
@@ -81,7 +88,7 @@ pub(crate) fn to_upstream(mut fields: HeaderMap, passage: Passage<'_>) -> Header
     }
     fields.append(VIA, via(passage.version));
     fields.append(CDN_LOOP, passage.signature.0.clone());
-    fields
+    Ok(fields)
 }
 
 /// Makes the upstream's fields those of an answer that passed here.
@@ -268,7 +275,7 @@ mod tests {
             uri: &uri,
             signature: &Signature::random(),
         };
-        let sent = to_upstream(HeaderMap::new(), passage);
+        let sent = to_upstream(HeaderMap::new(), passage).unwrap();
         assert_eq!(sent["x-forwarded-for"], "2001:db8::1");
         assert_eq!(
             sent["forwarded"],

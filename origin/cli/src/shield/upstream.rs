@@ -123,6 +123,11 @@ impl Upstream {
         format!("{}://{}", self.0.scheme, self.0.authority)
     }
 
+    /// The host that it is asked for if the client names none.
+    pub(crate) fn usual_host(&self) -> HeaderValue {
+        self.0.host.clone().unwrap_or_else(|| self.0.own_host())
+    }
+
     /// How requests that were sent to it are known again.
     pub(crate) fn signature(&self) -> &Signature {
         &self.0.signature
@@ -175,16 +180,23 @@ impl Service<Request<RequestBody>> for Upstream {
 }
 
 impl Inner {
+    /// The host of its own address.
+    fn own_host(&self) -> HeaderValue {
+        HeaderValue::from_str(self.authority.as_str())
+            .unwrap_or(HeaderValue::from_static("localhost"))
+    }
+
     fn head(
         &self,
         parts: http::request::Parts,
         visitor: Option<&Visitor>,
         ask: &Ask,
     ) -> Result<Head, UpstreamError> {
-        let host = fields::host_of(&parts.uri, &parts.headers, parts.version).ok();
+        // What came in HTTP/2 may have got its field here, in another spelling.
+        let host = fields::host_of(&parts.uri, &parts.headers, Version::HTTP_11).ok();
         let uri = match (&host, parts.uri.authority()) {
-            (Some(host), None) => absolute(&parts.uri, host)?,
-            (_, Some(_)) | (None, None) => parts.uri,
+            (Some(host), None) if parts.uri.path() != "*" => absolute(&parts.uri, host)?,
+            (Some(_) | None, _) => parts.uri,
         };
         let passage = Passage {
             peer: visitor.map(|visitor| visitor.peer),
@@ -192,7 +204,7 @@ impl Inner {
             uri: &uri,
             signature: &self.signature,
         };
-        let mut fields = fields::to_upstream(parts.headers, passage);
+        let mut fields = fields::to_upstream(parts.headers, passage)?;
         let host = self.host.clone().or(host);
         if let Ask::Upgrade(protocol) = ask {
             fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -202,8 +214,7 @@ impl Inner {
         let path = path.unwrap_or(PathAndQuery::from_static("/"));
         let (uri, version) = match self.protocol {
             UpstreamProtocol::Http1 => {
-                let host = host.or_else(|| self.authority.as_str().parse().ok());
-                fields.extend(host.map(|host| (HOST, host)));
+                fields.insert(HOST, host.unwrap_or_else(|| self.own_host()));
                 (Uri::from(path), Version::HTTP_11)
             }
             UpstreamProtocol::Http2 => {

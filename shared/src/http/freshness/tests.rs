@@ -242,3 +242,15 @@ fn a_second_that_turns_over_while_the_origin_answers_is_no_second() {
         assert_eq!(exchange.received_at.as_unix_seconds(), received / 1_000);
     }
 }
+
+#[test]
+fn freshness_is_guessed_for_these_statuses_alone() {
+    // RFC 9110 §15.1
+    let cacheable = [200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501];
+    let modified = ["last-modified: Fri, 20 Nov 2026 12:00:00 GMT"];
+    for status in 200..600 {
+        let lifetime = lifetime_of(status, &modified, &Rules::default());
+        let guessed = lifetime != Lifetime::None;
+        assert_eq!(guessed, cacheable.contains(&status), "{status}");
+    }
+}
