@@ -59,6 +59,11 @@ impl EdgeDriver {
         Self { edge, authority }
     }
 
+    /// The process that started it.
+    pub fn process_id(&self) -> Option<u32> {
+        self.edge.process_id()
+    }
+
     /// Stops it.
     pub async fn stop(self) {
         self.edge.stop().await;
