@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 /// Which of our crates each of our crates may stand on.
-const ALLOWED: [(&str, &[&str]); 5] = [
+const ALLOWED: [(&str, &[&str]); 6] = [
     ("terrace-shared", &[]),
     ("terrace-edge", &["terrace-shared"]),
     ("terrace-origin", &["terrace-shared"]),
     ("terrace-cli", &["terrace-origin", "terrace-shared"]),
     ("e2e", &[]),
+    ("terrace-fuzz", &["terrace-shared"]),
 ];
 
 /// What would make `shared` impure: runtimes, clients, clocks and sources of randomness.

@@ -15,7 +15,10 @@ async fn the_edge_does_what_the_tables_say() {
 async fn hold(driver: &impl Driver, origin: &ScriptedOrigin) {
     let report = run(driver, origin, &cases(), &Gaps::load()).await;
     let place = driver.place();
-    println!("{place:?}: {} cases hold, {} are known not to", report.held, report.known);
+    println!(
+        "{place:?}: {} cases hold, {} are known not to",
+        report.held, report.known
+    );
     assert!(
         report.failures.is_empty(),
         "{} failures at {place:?}:\n\n{}\n",

@@ -1,10 +1,14 @@
 //! Between the platform's types and ours. Nothing here panics, whatever a field's value holds.
 
-use http::header::{HeaderName, HeaderValue};
+use std::borrow::Cow;
+
+use http::header::{CONTENT_ENCODING, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
+use serde::Serialize;
+use terrace_shared::http::BodyEnd;
 use terrace_shared::time::ByteCount;
 use wasm_bindgen::{JsCast, JsValue};
-use worker::js_sys::{self, Array, Reflect, Uint8Array};
+use worker::js_sys::{self, Array, JSON, Reflect, Uint8Array};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys;
 
@@ -13,12 +17,15 @@ use worker::web_sys;
 /// The platform joins lines of one name by commas, but for `Set-Cookie`. A name or value that is
 /// none is left out: the platform has checked them, so there is none.
 pub(crate) fn header_map(headers: &web_sys::Headers) -> HeaderMap {
-    let mut fields = HeaderMap::with_capacity(24);
-    for pair in headers.entries().into_iter().flatten() {
-        let pair: Array = pair.unchecked_into();
-        let (Some(name), Some(value)) = (pair.get(0).as_string(), pair.get(1).as_string()) else {
-            continue;
-        };
+    // As one text, because each step over the border of wasm costs more than reading it.
+    let text = JSON::stringify(&Array::from(headers)).map(String::from);
+    let pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = text
+        .as_deref()
+        .ok()
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    let mut fields = HeaderMap::with_capacity(2 * pairs.len());
+    for (name, value) in pairs {
         if let (Ok(name), Ok(value)) = (
             HeaderName::from_bytes(name.as_bytes()),
             HeaderValue::from_bytes(&value_bytes(&value)),
@@ -29,13 +36,30 @@ pub(crate) fn header_map(headers: &web_sys::Headers) -> HeaderMap {
     fields
 }
 
-/// The platform's header list of these fields.
-pub(crate) fn js_headers(fields: &HeaderMap) -> Result<web_sys::Headers, JsValue> {
-    let headers = web_sys::Headers::new()?;
-    for (name, value) in fields {
-        headers.append(name.as_str(), &value_text(value))?;
-    }
-    Ok(headers)
+/// These fields as pairs of name and value, which the platform takes for a header list.
+pub(crate) fn js_headers(fields: &HeaderMap) -> Result<JsValue, JsValue> {
+    to_js(&pairs(fields))
+}
+
+/// What the platform is to make a response of.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ResponseInit<'a> {
+    status: u16,
+    headers: Vec<(&'a str, Cow<'a, str>)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encode_body: Option<&'a str>,
+}
+
+fn pairs(fields: &HeaderMap) -> Vec<(&str, Cow<'_, str>)> {
+    let pair = |(name, value)| (HeaderName::as_str(name), value_text(value));
+    fields.iter().map(pair).collect()
+}
+
+/// A plain value of JavaScript, made in one step.
+fn to_js(value: &impl Serialize) -> Result<JsValue, JsValue> {
+    let text = serde_json::to_string(value).map_err(|error| error.to_string())?;
+    JSON::parse(&text)
 }
 
 /// The request's method; one that HTTP does not allow as a token is none.
@@ -58,9 +82,9 @@ fn value_bytes(text: &str) -> Vec<u8> {
 /// A field value as the platform takes it: it writes text as UTF-8, so bytes that are UTF-8 arrive as they are.
 ///
 /// Others are taken for Latin-1, and arrive as the same characters in UTF-8.
-fn value_text(value: &HeaderValue) -> String {
+fn value_text(value: &HeaderValue) -> Cow<'_, str> {
     match std::str::from_utf8(value.as_bytes()) {
-        Ok(text) => text.to_owned(),
+        Ok(text) => Cow::Borrowed(text),
         Err(_) => value.as_bytes().iter().copied().map(char::from).collect(),
     }
 }
@@ -73,12 +97,12 @@ pub(crate) fn response(
     fields: &HeaderMap,
     body: ResponseBody<'_>,
 ) -> Result<web_sys::Response, JsValue> {
-    let init = web_sys::ResponseInit::new();
-    init.set_status(status);
-    init.set_headers(js_headers(fields)?.as_ref());
-    if fields.contains_key(http::header::CONTENT_ENCODING) {
-        Reflect::set(&init, &"encodeBody".into(), &"manual".into())?;
-    }
+    let init = ResponseInit {
+        status,
+        headers: pairs(fields),
+        encode_body: fields.contains_key(CONTENT_ENCODING).then_some("manual"),
+    };
+    let init: web_sys::ResponseInit = to_js(&init)?.unchecked_into();
     match body {
         // The platform refuses a body for these, even an empty one.
         _ if matches!(status, 101 | 204 | 205 | 304) => {
@@ -102,7 +126,7 @@ pub(crate) fn with_fields(
 ) -> Result<web_sys::Response, JsValue> {
     let init = web_sys::ResponseInit::new();
     init.set_status(response.status());
-    init.set_headers(js_headers(fields)?.as_ref());
+    init.set_headers(&js_headers(fields)?);
     web_sys::Response::new_with_opt_readable_stream_and_init(response.body().as_ref(), &init)
 }
 
@@ -119,24 +143,39 @@ pub(crate) enum ResponseBody<'a> {
     Text(&'a str),
 }
 
-/// All bytes of a stream, in JavaScript's memory; none if they are more than `longest`.
+/// What was read of a stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Read {
+    /// In JavaScript's memory.
+    pub(crate) bytes: Uint8Array,
+    /// How it came to its end.
+    pub(crate) end: BodyEnd,
+}
+
+/// Reads a stream to its end; none if it is longer than `longest`.
 ///
 /// # Errors
-/// When the stream breaks off.
-pub(crate) async fn read_all(
+/// When the platform cannot read it at all.
+pub(crate) async fn read(
     stream: Option<web_sys::ReadableStream>,
     longest: ByteCount,
-) -> Result<Option<Uint8Array>, JsValue> {
+) -> Result<Option<Read>, JsValue> {
+    let mut chunks: Vec<Uint8Array> = Vec::new();
+    let read = |chunks: &[Uint8Array], end| {
+        let bytes = joined(chunks);
+        Ok(Some(Read { bytes, end }))
+    };
     let Some(stream) = stream else {
-        return Ok(Some(Uint8Array::new_with_length(0)));
+        return read(&chunks, BodyEnd::Whole);
     };
     let reader: web_sys::ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
-    let mut chunks: Vec<Uint8Array> = Vec::new();
     let mut length = 0_u64;
     loop {
-        let step = JsFuture::from(reader.read()).await?;
+        let Ok(step) = JsFuture::from(reader.read()).await else {
+            return read(&chunks, BodyEnd::BrokenOff);
+        };
         if Reflect::get(&step, &"done".into())?.is_truthy() {
-            return Ok(Some(joined(&chunks)));
+            return read(&chunks, BodyEnd::Whole);
         }
         let chunk: Uint8Array = Reflect::get(&step, &"value".into())?.dyn_into()?;
         length += u64::from(chunk.byte_length());
@@ -208,7 +247,7 @@ mod tests {
 
 #[cfg(all(test, target_arch = "wasm32"))]
 mod wasm_tests {
-    use http::header::{CONTENT_ENCODING, SET_COOKIE};
+    use http::header::SET_COOKIE;
     use wasm_bindgen_test::wasm_bindgen_test;
 
     use super::*;
@@ -222,7 +261,9 @@ mod wasm_tests {
         );
         fields.append(SET_COOKIE, HeaderValue::from_static("b=2"));
         fields.append("x-latin", HeaderValue::from_bytes(b"\xe9").unwrap());
-        let back = header_map(&js_headers(&fields).unwrap());
+        let headers = js_headers(&fields).unwrap();
+        let headers = web_sys::Headers::new_with_str_sequence_sequence(&headers).unwrap();
+        let back = header_map(&headers);
         assert_eq!(back, fields);
     }
 
@@ -234,17 +275,15 @@ mod wasm_tests {
         let made = response(203, &fields, ResponseBody::Bytes(&bytes)).unwrap();
         assert_eq!(made.status(), 203);
         assert_eq!(header_map(&made.headers()), fields);
-        let read = read_all(made.body(), ByteCount::kibibytes(1))
-            .await
-            .unwrap();
-        assert_eq!(read.unwrap().to_vec(), b"\x1f\x8bxyz");
+        let read = read(made.body(), ByteCount::kibibytes(1)).await.unwrap();
+        assert_eq!(read.unwrap().bytes.to_vec(), b"\x1f\x8bxyz");
     }
 
     #[wasm_bindgen_test]
     async fn a_body_longer_than_allowed_is_none() {
         let body = ResponseBody::Text("0123456789");
         let made = response(200, &HeaderMap::new(), body).unwrap();
-        let read = read_all(made.body(), ByteCount::bytes(9)).await.unwrap();
+        let read = read(made.body(), ByteCount::bytes(9)).await.unwrap();
         assert!(read.is_none());
     }
 
@@ -255,8 +294,8 @@ mod wasm_tests {
             let body = ResponseBody::Bytes(&body);
             let made = response(status, &HeaderMap::new(), body).unwrap();
             assert_eq!(made.status(), status);
-            let read = read_all(made.body(), ByteCount::bytes(0)).await.unwrap();
-            assert_eq!(read.unwrap().byte_length(), 0);
+            let read = read(made.body(), ByteCount::bytes(0)).await.unwrap();
+            assert_eq!(read.unwrap().bytes.byte_length(), 0);
         }
     }
 

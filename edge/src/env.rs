@@ -2,11 +2,11 @@
 
 use http::Uri;
 use terrace_shared::intake::Routes;
+use terrace_shared::purge::auth::Tokens;
 use terrace_shared::time::Milliseconds;
 use worker::Env;
 
 use crate::error::ConfigError;
-use crate::purge::auth::Tokens;
 
 /// What the worker was deployed with.
 #[derive(Debug)]

@@ -18,6 +18,8 @@ pub(crate) enum Count {
     CacheApiHit,
     /// Answered with a stale response.
     StaleServed,
+    /// Waited for another request that was asking the origin for the same.
+    Waited,
     /// Asked of the origin.
     Forwarded,
     /// The origin did not answer, or not in time.
@@ -68,6 +70,7 @@ pub(crate) struct Counters {
     memory_hits: u64,
     cache_api_hits: u64,
     stale_served: u64,
+    waited: u64,
     forwarded: u64,
     origin_failed: u64,
     freshened: u64,
@@ -99,6 +102,7 @@ pub(crate) fn snapshot() -> Counters {
         memory_hits: read(Count::MemoryHit),
         cache_api_hits: read(Count::CacheApiHit),
         stale_served: read(Count::StaleServed),
+        waited: read(Count::Waited),
         forwarded: read(Count::Forwarded),
         origin_failed: read(Count::OriginFailed),
         freshened: read(Count::Freshened),

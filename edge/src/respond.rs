@@ -1,9 +1,9 @@
 //! Answers made of stored responses.
 
 use http::HeaderMap;
-use http::header::AGE;
+use http::header::RANGE;
 use terrace_shared::http::range::ByteRange;
-use terrace_shared::http::{self as engine, Answer, AnswerBody, Extent};
+use terrace_shared::http::{self as engine, Answer, AnswerBody};
 use terrace_shared::outcome::CacheStatus;
 use terrace_shared::purge::Lag;
 use terrace_shared::time::DeltaSeconds;
@@ -12,8 +12,9 @@ use worker::js_sys::Uint8Array;
 use worker::web_sys;
 
 use crate::convert::{self, ResponseBody};
+use crate::parts::cut;
 use crate::refusal::Refusal;
-use crate::store::{Entry, StoredBody, cache_api};
+use crate::store::{self, Entry, StoredBody, cache_api};
 use crate::visit::Visit;
 
 /// Where an answer came from, for `Cache-Status`.
@@ -43,23 +44,23 @@ impl Place {
     }
 }
 
-/// Whether an answer says how old it is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Age {
-    /// It comes from a store, at this age.
+/// Which fields an answer has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fields<'a> {
+    /// Those that are stored, at this age.
     Stored(DeltaSeconds),
-    /// The origin has made or validated it for this request, and sent no age (RFC 9111 §5.1).
-    New,
+    /// Those that the origin has just sent.
+    New(&'a HeaderMap),
 }
 
 /// The answer to `visit` from what is stored, or being stored.
 pub(crate) async fn respond(
     visit: &Visit,
     entry: &Entry,
-    age: Age,
+    fields: Fields<'_>,
     said: &CacheStatus,
 ) -> web_sys::Response {
-    match build(visit, entry, age, said).await {
+    match build(visit, entry, fields, said).await {
         Ok(response) => response,
         Err(error) => Refusal::internal(&error).answer(),
     }
@@ -68,16 +69,16 @@ pub(crate) async fn respond(
 async fn build(
     visit: &Visit,
     entry: &Entry,
-    age: Age,
+    fields: Fields<'_>,
     said: &CacheStatus,
 ) -> Result<web_sys::Response, JsValue> {
-    let length = match (&entry.body, entry.head.extent()) {
-        (StoredBody::Memory(bytes), _) => Some(u64::from(bytes.byte_length())),
-        (StoredBody::CacheApi(..), Extent::Complete { length }) => length,
+    let length = match &entry.body {
+        StoredBody::Memory(bytes) => Some(u64::from(bytes.byte_length())),
+        StoredBody::CacheApi(..) => store::length_of(&entry.head),
         // What comes from the origin flows on whole: a part of it would still need all of it to pass.
-        (StoredBody::CacheApi(..), Extent::Partial { .. }) | (StoredBody::Origin(_), _) => None,
+        StoredBody::Origin(_) => None,
     };
-    let answer = compose(visit, entry, age, length, said);
+    let answer = compose(visit, entry, fields, length, said);
     let status = answer.status.as_u16();
     match (answer.body, &entry.body) {
         (AnswerBody::None, body) => bodiless(status, &answer.fields, body),
@@ -101,41 +102,36 @@ async fn build(
                     let _unread = bodiless(status, &answer.fields, &entry.body)?;
                     streamed(status, &answer.fields, &part)
                 }
-                None => send_whole(visit, entry, age, said, whole),
+                None => send_whole(visit, entry, fields, said, whole),
             }
         }
         // Several parts of a long body: whoever wants those can take the whole (RFC 9110 §14.2).
         (
             AnswerBody::Range(_) | AnswerBody::Multipart { .. },
             StoredBody::CacheApi(whole, _) | StoredBody::Origin(whole),
-        ) => send_whole(visit, entry, age, said, whole),
+        ) => send_whole(visit, entry, fields, said, whole),
     }
 }
 
 fn compose(
     visit: &Visit,
     entry: &Entry,
-    age: Age,
+    fields: Fields<'_>,
     length: Option<u64>,
     said: &CacheStatus,
 ) -> Answer {
     let rules = visit.intake.rules.answer(&entry.head);
-    let boundary = format!("{:016x}", convert::random_bits());
-    let seconds = match age {
-        Age::Stored(age) => age,
-        Age::New => DeltaSeconds::ZERO,
+    // Only ranges can come in several parts, and randomness is dear here.
+    let boundary = if visit.intake.fields.contains_key(RANGE) {
+        format!("{:016x}", convert::random_bits())
+    } else {
+        String::new()
     };
-    let mut answer = engine::answer(
-        &visit.intake.facts,
-        &entry.head,
-        seconds,
-        length,
-        &boundary,
-        rules,
-    );
-    if age == Age::New {
-        answer.fields.remove(AGE);
-    }
+    let (facts, head) = (&visit.intake.facts, &entry.head);
+    let mut answer = match fields {
+        Fields::Stored(age) => engine::answer(facts, head, age, length, &boundary, rules),
+        Fields::New(fields) => engine::answer_new(facts, head, fields, length, &boundary, rules),
+    };
     said.append_to(&mut answer.fields);
     answer
 }
@@ -143,11 +139,11 @@ fn compose(
 fn send_whole(
     visit: &Visit,
     entry: &Entry,
-    age: Age,
+    fields: Fields<'_>,
     said: &CacheStatus,
     response: &web_sys::Response,
 ) -> Result<web_sys::Response, JsValue> {
-    let answer = compose(visit, entry, age, None, said);
+    let answer = compose(visit, entry, fields, None, said);
     streamed(answer.status.as_u16(), &answer.fields, response)
 }
 
@@ -183,10 +179,4 @@ fn multipart(bytes: &Uint8Array, parts: &[(Box<[u8]>, ByteRange)], end: &[u8]) -
     }
     pieces.push(Uint8Array::from(end));
     convert::joined(&pieces)
-}
-
-/// The bytes of `range`, a view of the same memory.
-fn cut(bytes: &Uint8Array, range: ByteRange) -> Uint8Array {
-    let place = |position: u64| u32::try_from(position).unwrap_or(u32::MAX);
-    bytes.subarray(place(range.first), place(range.last.saturating_add(1)))
 }

@@ -8,26 +8,32 @@
 //! 3. **The ledger's view** is made young enough: a warm one costs no I/O.
 //! 4. **Look up** in isolate memory, then in the data centre's Cache API. Whatever comes out is judged by
 //!    the ledger (has a purge named it since it was filled?) and then by HTTP (`decide`).
-//! 5. **Act**: reuse it; reuse it although stale and refresh it behind the answer; validate it; or fill.
-//! 6. **Fill** ([`fill`]): note the ledger's epoch, ask the origin, stream the answer to the client and a
+//! 5. **Wait** ([`flight`]): of several requests that need the same from the origin, one asks.
+//! 6. **Act**: reuse it; reuse it although stale and refresh it behind the answer; validate it; or fill.
+//! 7. **Fill** ([`fill`]): note the ledger's epoch, ask the origin, stream the answer to the client and a
 //!    copy into both stores, with its surrogate keys, its lifetime and that epoch.
-//! 7. **`Cache-Status`** on the answer says what was done.
+//! 8. **`Cache-Status`** on the answer says what was done.
 
 use std::rc::Rc;
 
+use http::Method;
 use terrace_shared::http::Decision;
 use terrace_shared::intake::{Handling, judge};
 use terrace_shared::outcome::{CacheStatus, ForwardReason};
 use terrace_shared::policy::OnLedgerLag;
 use terrace_shared::purge::{Lag, Verdict};
+use terrace_shared::time::TimestampMillis;
 use worker::{Context, Env, web_sys};
 
-use crate::fill::{self, Forward};
+use crate::ask::Forward;
+use crate::fill;
+use crate::flight::{self, Claim, Turn};
 use crate::observe::{self, Count};
 use crate::pass::pass;
-use crate::purge::{client, handler};
+use crate::purge::handler;
 use crate::refusal::Refusal;
-use crate::respond::{Age, Place, respond};
+use crate::respond::{Fields, Place, respond};
+use crate::search;
 use crate::store::{self, Found};
 use crate::visit::{Edge, Visit};
 use crate::{assets, clock};
@@ -57,19 +63,127 @@ pub(crate) async fn serve(
         return pass(&visit, reason).await;
     }
 
-    let ledger = &visit.edge.ledger;
-    let lag = ledger
-        .ready(&visit.context, visit.bounds(), visit.now)
+    let lag = match usable_view(&visit, visit.now).await {
+        Ok(lag) => lag,
+        Err(lag) => return Refusal::ledger_too_old(lag).answer(),
+    };
+    let looked = look_up(&visit, lag).await;
+    let (looked, waited) = wait_for_others(&visit, looked).await;
+    act(&visit, looked, waited).await
+}
+
+/// What the stores have for a request.
+struct Looked {
+    decision: Decision,
+    found: Found,
+    place: Place,
+    lag: Lag,
+}
+
+/// What came of waiting for other requests of the same key.
+struct Waited {
+    /// The right to ask the origin, if nobody else has it.
+    claim: Option<Claim>,
+    /// Why this request would have asked, if another one's answer served it.
+    collapsed: Option<ForwardReason>,
+}
+
+/// How old the view of the ledger is, refreshed first if need be; an error if the route wants no answer then (R7).
+async fn usable_view(visit: &Visit, now: TimestampMillis) -> Result<Lag, Lag> {
+    let lag = visit
+        .edge
+        .ledger
+        .ready(&visit.context, visit.bounds(), now)
         .await;
     if lag != Lag::Within && visit.route().on_ledger_lag == OnLedgerLag::Fail {
-        return Refusal::ledger_too_old(lag).answer();
+        return Err(lag);
     }
+    Ok(lag)
+}
 
-    let (decision, found, place) = look_up(&visit, lag).await;
+/// Lets one request of this isolate ask the origin for all that want the same.
+///
+/// What the others find afterwards is judged anew, so that nobody is given what was purged meanwhile (R5).
+async fn wait_for_others(visit: &Visit, looked: Looked) -> (Looked, Waited) {
+    /// Who has waited in vain this often asks on his own.
+    const ROUNDS: usize = 2;
+    let (mut looked, mut collapsed) = (looked, None);
+    for _ in 0..ROUNDS {
+        let Some(reason) = shared_reason(visit, &looked.decision) else {
+            break;
+        };
+        let marker = looked.found.marker.as_deref();
+        let key = store::place_of(visit.key, marker, &visit.intake.facts);
+        match flight::turn(key).await {
+            Turn::Lead(claim) => {
+                let claim = Some(claim);
+                return (
+                    looked,
+                    Waited {
+                        claim,
+                        collapsed: None,
+                    },
+                );
+            }
+            Turn::Alone => break,
+            Turn::LookAgain => {
+                let Ok(lag) = usable_view(visit, clock::now()).await else {
+                    break;
+                };
+                collapsed = collapsed.or(Some(reason));
+                looked = look_up(visit, lag).await;
+            }
+        }
+    }
+    (
+        looked,
+        Waited {
+            claim: None,
+            collapsed,
+        },
+    )
+}
+
+/// Why the origin must be asked, if one answer would do for all who ask the same now.
+fn shared_reason(visit: &Visit, decision: &Decision) -> Option<ForwardReason> {
+    let reason = match decision {
+        Decision::Validate(validation) => validation.because,
+        Decision::Complete(completion) => completion.because,
+        Decision::Forward(reason) => *reason,
+        Decision::Reuse { .. } | Decision::ReuseStale { .. } | Decision::GatewayTimeout => {
+            return None;
+        }
+    };
+    let shared = match reason {
+        ForwardReason::UriMiss
+        | ForwardReason::VaryMiss
+        | ForwardReason::Miss
+        | ForwardReason::Stale => visit.method == Method::GET,
+        ForwardReason::Bypass
+        | ForwardReason::Method
+        | ForwardReason::Request
+        | ForwardReason::Partial => false,
+    };
+    shared.then_some(reason)
+}
+
+/// Reuses, validates or fills.
+async fn act(visit: &Rc<Visit>, looked: Looked, waited: Waited) -> web_sys::Response {
+    let Looked {
+        decision,
+        found,
+        place,
+        lag,
+    } = looked;
+    let Waited { claim, collapsed } = waited;
+    let said = |status: CacheStatus| match collapsed {
+        Some(reason) => CacheStatus::forward(CacheStatus::NAME, reason).collapsed(),
+        None => status,
+    };
     match (decision, found.entry.clone()) {
         (Decision::Reuse { age, remaining }, Some(entry)) => {
-            let said = place.sign(CacheStatus::hit(CacheStatus::NAME, remaining), lag);
-            respond(&visit, &entry, Age::Stored(age), &said).await
+            let said = said(CacheStatus::hit(CacheStatus::NAME, remaining));
+            respond(visit, &entry, Fields::Stored(age), &place.sign(said, lag)).await
         }
         (
             Decision::ReuseStale {
@@ -79,19 +193,25 @@ pub(crate) async fn serve(
             },
             Some(entry),
         ) => {
-            fill::behind(&visit, found);
+            fill::behind(visit, found);
             observe::count(Count::StaleServed);
-            let said = CacheStatus::stale_hit(CacheStatus::NAME, stale_for, because);
-            respond(&visit, &entry, Age::Stored(age), &place.sign(said, lag)).await
+            let status = CacheStatus::stale_hit(CacheStatus::NAME, stale_for, because);
+            let said = place.sign(said(status), lag);
+            respond(visit, &entry, Fields::Stored(age), &said).await
         }
         (Decision::Validate(validation), _) => {
-            fill::answer(&visit, found, Forward::validating(validation), lag).await
+            fill::answer(visit, found, Forward::validating(validation), lag, claim).await
+        }
+        (Decision::Complete(completion), _) => {
+            let forward = Forward::completing(completion);
+            fill::answer(visit, found, forward, lag, claim).await
         }
         (Decision::Forward(reason), _) => {
-            fill::answer(&visit, found, Forward::because(reason), lag).await
+            fill::answer(visit, found, Forward::because(reason), lag, claim).await
         }
         (Decision::Reuse { .. } | Decision::ReuseStale { .. }, None) => {
-            fill::answer(&visit, found, Forward::because(ForwardReason::UriMiss), lag).await
+            let forward = Forward::because(ForwardReason::UriMiss);
+            fill::answer(visit, found, forward, lag, claim).await
         }
         (Decision::GatewayTimeout, _) => Refusal::only_if_cached().answer(),
     }
@@ -99,31 +219,35 @@ pub(crate) async fn serve(
 
 /// What the stores have for a request, and what to do with it: isolate memory first, and the Cache API
 /// when that is not enough, as another isolate may have filled or freshened it since.
-async fn look_up(visit: &Visit, lag: Lag) -> (Decision, Found, Place) {
+async fn look_up(visit: &Visit, lag: Lag) -> Looked {
     let in_memory = store::look_up_memory(visit.key, &visit.intake.facts);
     let decision = judged(visit, &in_memory, lag);
+    let looked = |decision, found, place| Looked {
+        decision,
+        found,
+        place,
+        lag,
+    };
     if matches!(decision, Decision::Reuse { .. }) {
         observe::count(Count::MemoryHit);
-        return (decision, in_memory, Place::Memory);
+        return looked(decision, in_memory, Place::Memory);
     }
     let mut in_cache = store::look_up_cache_api(visit.key, &visit.intake.facts).await;
     let other = judged(visit, &in_cache, lag);
     if in_memory.entry.is_some() && usefulness(&other) <= usefulness(&decision) {
-        return (decision, in_memory, Place::Memory);
+        return looked(decision, in_memory, Place::Memory);
     }
     if matches!(other, Decision::Reuse { .. } | Decision::ReuseStale { .. }) {
         observe::count(Count::CacheApiHit);
         in_cache = store::promote(in_cache).await;
     }
-    (other, in_cache, Place::CacheApi)
+    looked(other, in_cache, Place::CacheApi)
 }
 
 /// The ledger's verdict on what was found, and then HTTP's.
 fn judged(visit: &Visit, found: &Found, lag: Lag) -> Decision {
     let head = found.entry.as_ref().map(|entry| &*entry.head);
-    let verdict = head.map_or(Verdict::Untouched, |head| {
-        client::verdict(head.fence(), head.scopes())
-    });
+    let verdict = head.map_or(Verdict::Untouched, |head| search::verdict(visit, head));
     if verdict == Verdict::Dropped {
         observe::count(Count::Purged);
     }
@@ -148,7 +272,7 @@ const fn usefulness(decision: &Decision) -> u8 {
     match decision {
         Decision::Reuse { .. } => 4,
         Decision::ReuseStale { .. } => 3,
-        Decision::Validate(_) => 2,
+        Decision::Validate(_) | Decision::Complete(_) => 2,
         Decision::Forward(ForwardReason::UriMiss) => 0,
         Decision::Forward(_) | Decision::GatewayTimeout => 1,
     }

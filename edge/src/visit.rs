@@ -15,6 +15,7 @@ use crate::env::{Config, built_in_routes};
 use crate::error::ConfigError;
 use crate::purge::client::{Bounds, LedgerClient};
 use crate::refusal::Refusal;
+use crate::search;
 use crate::store::StoreKey;
 
 /// What this isolate was deployed with: read at its first request, and kept.
@@ -34,6 +35,8 @@ pub(crate) struct Visit {
     pub(crate) method: Method,
     pub(crate) intake: Intake,
     pub(crate) key: StoreKey,
+    /// The same without what responses of its path have said about queries.
+    pub(crate) plain_key: StoreKey,
     /// When the request came.
     pub(crate) now: TimestampMillis,
 }
@@ -82,7 +85,10 @@ impl Visit {
         let method = convert::method(&request).ok_or_else(Refusal::bad_method)?;
         let fields = convert::header_map(&request.headers());
         let intake = Intake::of(&method, target, fields, &edge.routes, now.timestamp());
+        let plain_key = StoreKey::of(intake.key.as_bytes());
+        let intake = search::apply(intake);
         Ok(Self {
+            plain_key,
             key: StoreKey::of(intake.key.as_bytes()),
             context,
             request,

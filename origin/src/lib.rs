@@ -50,6 +50,8 @@ mod error;
 mod fill;
 mod filling;
 mod flight;
+#[cfg(feature = "tower")]
+pub mod http;
 mod ledger;
 mod metrics;
 mod namespace;

@@ -1,13 +1,17 @@
 //! What one decision costs: the ledger's verdict, the HTTP decision, and a key. `make bench` reports them.
 
 use std::hint::black_box;
+use std::sync::Arc;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use terrace_shared::http::{
-    Exchange, Fill, OnResponse, RequestFacts, ResponseHead, Rules, decide, on_response,
+    Exchange, Fill, ForwardAs, OnResponse, RequestFacts, ResponseHead, Rules, VaryKey, decide,
+    on_response,
 };
+use terrace_shared::intake::{Intake, Routes, Target};
 use terrace_shared::key::{EncodedKey, KeyParts, SurrogateKeys, Template};
+use terrace_shared::policy::Policy;
 use terrace_shared::purge::{
     EntryScopes, Epoch, Fence, Incarnation, Ledger, LedgerLimits, Purge, PurgeMode, Scope,
     Sequence, Verdict,
@@ -92,6 +96,7 @@ fn decisions(criterion: &mut Criterion) {
         fence: Fence::at(epoch(1)),
         host: "example.com",
         path_and_query: "/api/plans?zip=1",
+        asked: ForwardAs::Fill,
     };
     let head = ResponseHead {
         status: StatusCode::OK,
@@ -138,5 +143,89 @@ fn keys(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, verdicts, decisions, keys);
+/// A browser's request for a page.
+fn browser_fields() -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    for (name, value) in [
+        ("host", "example.com"),
+        (
+            "user-agent",
+            "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+        ),
+        (
+            "accept",
+            "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+        ),
+        ("accept-language", "de,en-US;q=0.7,en;q=0.3"),
+        ("accept-encoding", "gzip, deflate, br, zstd"),
+        ("referer", "https://example.com/"),
+        ("connection", "keep-alive"),
+        ("upgrade-insecure-requests", "1"),
+        ("sec-fetch-dest", "document"),
+        ("sec-fetch-mode", "navigate"),
+        ("sec-fetch-site", "same-origin"),
+        ("priority", "u=0, i"),
+    ] {
+        fields.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
+    fields
+}
+
+fn requests(criterion: &mut Criterion) {
+    let now = Timestamp::from_unix_seconds(1_700_000_000);
+    let routes = Routes::new(Policy::default());
+    let rules = Rules::default();
+    let fields = browser_fields();
+    let shared = Arc::new(fields.clone());
+    let url = "https://example.com/products/42?colour=red";
+    let target = Target::parse(url).expect("it is a URL");
+    let mut group = criterion.benchmark_group("request");
+    group.bench_function("parse a target", |bencher| {
+        bencher.iter(|| Target::parse(black_box(url)));
+    });
+    group.bench_function("parse the facts, 12 fields", |bencher| {
+        bencher.iter(|| {
+            RequestFacts::of(
+                &Method::GET,
+                &target.uri,
+                black_box(&shared),
+                now,
+                black_box(&rules),
+            )
+        });
+    });
+    group.bench_function("take in, 12 fields", |bencher| {
+        bencher.iter_batched(
+            || (target.clone(), fields.clone()),
+            |(target, fields)| Intake::of(&Method::GET, target, fields, &routes, now),
+            BatchSize::SmallInput,
+        );
+    });
+    group.finish();
+}
+
+fn variants(criterion: &mut Criterion) {
+    let now = Timestamp::from_unix_seconds(1_700_000_000);
+    let rules = Rules::default();
+    let names = ["accept", "accept-language", "accept-encoding"].map(HeaderName::from_static);
+    let request = |fields: &HeaderMap| {
+        let uri = Uri::from_static("https://example.com/");
+        RequestFacts::parse(&Method::GET, &uri, fields, now, &rules)
+    };
+    let sent = request(&browser_fields());
+    let key = VaryKey::of(names.clone(), &sent);
+    let mut group = criterion.benchmark_group("vary");
+    group.bench_function("match three weighted lists", |bencher| {
+        bencher.iter(|| black_box(&key).matches(black_box(&sent)));
+    });
+    group.bench_function("make the key of three weighted lists", |bencher| {
+        bencher.iter(|| VaryKey::of(names.clone(), black_box(&sent)).to_bytes());
+    });
+    group.finish();
+}
+
+criterion_group!(benches, verdicts, decisions, keys, requests, variants);
 criterion_main!(benches);

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use ::http::header::HeaderName;
 use ::http::{HeaderMap, HeaderValue, StatusCode};
 
+use crate::http::Freshness;
 use crate::key::SurrogateKeyError;
 use crate::time::DeltaSeconds;
 
@@ -89,6 +90,8 @@ pub enum NotStored {
     TooLarge,
     /// Its body ended before its length.
     Truncated,
+    /// Its body is not as long as its head says.
+    Length,
     /// It is a part of a representation, and the rules do not let parts be stored, or it cannot be used.
     Partial,
     /// It is a 304 for the client's own validators.
@@ -171,6 +174,7 @@ impl NotStored {
             Self::UrlTooLong => "url-too-long",
             Self::TooLarge => "too-large",
             Self::Truncated => "truncated",
+            Self::Length => "length",
             Self::Partial => "partial",
             Self::NotModified => "not-modified",
             Self::OriginError => "origin-error",
@@ -211,6 +215,7 @@ impl NotStored {
             | Self::Status
             | Self::RequestNoStore
             | Self::Truncated
+            | Self::Length
             | Self::Partial
             | Self::NotModified
             | Self::OriginError
@@ -251,15 +256,26 @@ impl CacheStatus {
 
     /// Served from the store although stale for `by`, and why (RFC 9211 §2.4: the lifetime left is negative).
     pub fn stale_hit(cache: &str, by: DeltaSeconds, because: StaleReason) -> Self {
-        let mut status = Self::new(cache, Outcome::Hit);
-        let sign = if by.is_zero() { "" } else { "-" };
-        let _ = write!(status.value, "; ttl={sign}{}", bounded(by));
+        let status = Self::new(cache, Outcome::Hit).stale_for(by);
         status.detail(because.as_str())
     }
 
     /// Sent on towards the origin.
     pub fn forward(cache: &str, reason: ForwardReason) -> Self {
         Self::new(cache, Outcome::Forward(reason))
+    }
+
+    /// Generated here, neither from the store nor from the next hop's answer, and why.
+    ///
+    /// RFC 9211 §2 would have such responses say nothing; whoever looks for the reason finds it here, and
+    /// nobody is told of a hit or a forward that was none.
+    pub fn generated(cache: &str, detail: &str) -> Self {
+        let mut value = String::with_capacity(64);
+        push_token_or_string(&mut value, cache);
+        Self {
+            value,
+            detail: Some(detail.to_owned()),
+        }
     }
 
     /// The status that the next hop answered with (RFC 9211 §2.3).
@@ -271,6 +287,20 @@ impl CacheStatus {
     /// The freshness lifetime that is left (RFC 9211 §2.4).
     pub fn ttl(mut self, remaining: DeltaSeconds) -> Self {
         let _ = write!(self.value, "; ttl={}", bounded(remaining));
+        self
+    }
+
+    /// The freshness lifetime that is left, or for how long there has been none (RFC 9211 §2.4).
+    pub fn freshness(self, freshness: Freshness) -> Self {
+        match freshness {
+            Freshness::Fresh { remaining } => self.ttl(remaining),
+            Freshness::Stale { by } => self.stale_for(by),
+        }
+    }
+
+    fn stale_for(mut self, by: DeltaSeconds) -> Self {
+        let sign = if by.is_zero() { "" } else { "-" };
+        let _ = write!(self.value, "; ttl={sign}{}", bounded(by));
         self
     }
 
@@ -390,6 +420,18 @@ mod tests {
                 )
                 .detail("more"),
                 r#""no token"; hit; ttl=-3; detail="soft-purge; more""#,
+            ),
+            (
+                CacheStatus::generated("Terrace", "only-if-cached"),
+                r#"Terrace; detail="only-if-cached""#,
+            ),
+            (
+                CacheStatus::forward("Terrace", ForwardReason::Stale)
+                    .stored()
+                    .freshness(Freshness::Stale {
+                        by: DeltaSeconds::seconds(7),
+                    }),
+                "Terrace; fwd=stale; stored; ttl=-7",
             ),
             (
                 CacheStatus::forward("Terrace", ForwardReason::Bypass)

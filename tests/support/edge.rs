@@ -25,15 +25,7 @@ pub struct Edge {
 impl Edge {
     /// Starts one before `origin`, with [`PURGE_TOKEN`] and [`PRODUCTS_TOKEN`].
     pub async fn start(origin: &str) -> Self {
-        let tokens = serde_json::json!([
-            { "name": "all", "sha256": hash(PURGE_TOKEN), "allow": ["*"] },
-            { "name": "products", "sha256": hash(PRODUCTS_TOKEN), "allow": ["surrogate-key:product:*"] },
-        ]);
-        Self::start_with(&[
-            ("ORIGIN", origin),
-            ("TERRACE_PURGE_TOKENS", &tokens.to_string()),
-        ])
-        .await
+        Self::start_with(&[("ORIGIN", origin), ("TERRACE_PURGE_TOKENS", &token_list())]).await
     }
 
     /// Starts one with these variables.
@@ -90,6 +82,15 @@ impl Edge {
     pub async fn stop(self) {
         self.process.stop().await;
     }
+}
+
+/// What whoever takes purges must know of [`PURGE_TOKEN`] and [`PRODUCTS_TOKEN`].
+pub(crate) fn token_list() -> String {
+    let tokens = serde_json::json!([
+        { "name": "all", "sha256": hash(PURGE_TOKEN), "allow": ["*"] },
+        { "name": "products", "sha256": hash(PRODUCTS_TOKEN), "allow": ["surrogate-key:product:*"] },
+    ]);
+    tokens.to_string()
 }
 
 fn hash(token: &str) -> String {

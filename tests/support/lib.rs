@@ -6,8 +6,10 @@ mod client;
 mod edge;
 mod origin;
 mod process;
+mod raw;
 mod redis;
 pub mod rfc;
+mod shield;
 mod shop;
 
 pub use browser::run_in_chromium;
@@ -15,5 +17,7 @@ pub use client::{Answer, Client};
 pub use edge::{Edge, PRODUCTS_TOKEN, PURGE_TOKEN};
 pub use origin::{Content, Hold, TestOrigin};
 pub use process::{Process, root, wait_until};
+pub use raw::{RawConnection, RawUpstream};
 pub use redis::RedisServer;
+pub use shield::Shield;
 pub use shop::{Shop, ShopOptions};

@@ -46,6 +46,17 @@ impl Process {
     /// # Panics
     /// When it stops before that, or prints something else.
     pub async fn start(what: &str, command: &mut Command) -> (Self, serde_json::Value) {
+        let (process, line) = Self::start_saying(what, command).await;
+        let ready = serde_json::from_str(&line)
+            .unwrap_or_else(|error| panic!("{what} printed {line:?}: {error}"));
+        (process, ready)
+    }
+
+    /// Starts `command` and waits for the line that it prints when it is up.
+    ///
+    /// # Panics
+    /// When it stops before that.
+    pub async fn start_saying(what: &str, command: &mut Command) -> (Self, String) {
         let mut child = command
             .current_dir(root())
             .stdin(Stdio::piped())
@@ -60,16 +71,33 @@ impl Process {
             .unwrap_or_else(|_| panic!("{what} was not up within a minute"))
             .unwrap()
             .unwrap_or_else(|| panic!("{what} stopped before it was up"));
-        let ready = serde_json::from_str(&line)
-            .unwrap_or_else(|error| panic!("{what} printed {line:?}: {error}"));
         // Its later lines go nowhere, but its pipe stays open.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        (Self { child, stdin }, ready)
+        (Self { child, stdin }, line)
     }
 
     /// Its process id, while it runs.
     pub fn id(&self) -> Option<u32> {
         self.child.id()
+    }
+
+    /// Sends it SIGTERM.
+    ///
+    /// # Panics
+    /// When it runs no more.
+    pub async fn terminate(&self) {
+        let id = self.id().unwrap().to_string();
+        let mut kill = Command::new("kill");
+        let sent = kill.args(["-TERM", &id]).status().await.unwrap();
+        assert!(sent.success());
+    }
+
+    /// How it ended, once it has.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub async fn ended(&mut self) -> std::process::ExitStatus {
+        timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap()
     }
 
     /// Ends it the way its parent's death would: its standard input closes.

@@ -3,7 +3,9 @@
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
+use terrace_shared::http::BodyEnd;
 use terrace_shared::outcome::{CacheStatus, ForwardReason};
+use terrace_shared::purge::auth::{self, Token, Tokens};
 use terrace_shared::purge::wire::{
     PURGE_PATH, PurgeRequest, PurgeState, PurgedTier, Receipt, STATUS_PATH, TierReceipt,
 };
@@ -11,7 +13,6 @@ use terrace_shared::purge::{Epoch, Purge, PurgeMode};
 use terrace_shared::time::{ByteCount, Milliseconds, TimestampMillis};
 use worker::web_sys;
 
-use super::auth::{self, Token, Tokens};
 use super::client;
 use crate::clock;
 use crate::convert::{self, ResponseBody};
@@ -86,11 +87,14 @@ async fn purge(request: &web_sys::Request, method: &str, edge: &Edge) -> Result<
     })?;
     let authorization = request.headers().get("authorization").ok().flatten();
     let token = admit(method, authorization.as_deref(), tokens)?;
-    let body = convert::read_all(request.body(), LONGEST_BODY)
+    let body = convert::read(request.body(), LONGEST_BODY)
         .await
         .map_err(|_| Refusal::cut_off())?
         .ok_or_else(Refusal::too_large)?;
-    let purge = understand(&body.to_vec(), token, clock::now())?;
+    if body.end == BodyEnd::BrokenOff {
+        return Err(Refusal::cut_off());
+    }
+    let purge = understand(&body.bytes.to_vec(), token, clock::now())?;
     let (mode, scopes) = (purge.mode, purge.scopes.len());
     let epoch = edge.ledger.append(purge).await.map_err(|error| {
         Refusal::new(
@@ -256,7 +260,11 @@ mod tests {
     const NOW: TimestampMillis = TimestampMillis::from_unix_millis(1_000);
 
     fn tokens() -> Tokens {
-        Tokens::of_one("ci", "secret", &["surrogate-key:product:*"])
+        // printf secret | sha256sum
+        let hash = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+        let allow = "surrogate-key:product:*";
+        let json = format!(r#"[{{"name":"ci","sha256":"{hash}","allow":["{allow}"]}}]"#);
+        Tokens::from_json(&json).unwrap()
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! Purging at the edge: who may, where purges get their order, and what this isolate knows of them.
 
-pub mod auth;
 pub mod authority;
 pub(crate) mod client;
 pub(crate) mod handler;

@@ -12,13 +12,16 @@ use std::rc::Rc;
 
 use http::header::HeaderName;
 use sha2::{Digest, Sha256};
-use terrace_shared::http::{Extent, RequestFacts, Selection, StoredResponse, VaryKey, select};
+use terrace_shared::http::{
+    BodyEnd, Extent, RequestFacts, Selection, StoredResponse, VaryKey, select,
+};
 use terrace_shared::time::{ByteCount, DeltaSeconds, Timestamp, TimestampMillis};
 use wasm_bindgen::JsValue;
 use worker::js_sys::Uint8Array;
 use worker::web_sys;
 
-use crate::convert;
+use crate::convert::{self, Read};
+use crate::flight;
 use crate::observe::{self, Count};
 use crate::respond::Place;
 
@@ -162,6 +165,19 @@ impl StoredBody {
         }
     }
 
+    /// All of it, if it is not longer than `longest` and does not break off. What streams is read, and gone.
+    pub(crate) async fn bytes(&self, longest: ByteCount) -> Option<Uint8Array> {
+        let response = match self {
+            Self::Memory(bytes) => return Some(bytes.clone()),
+            Self::CacheApi(response, _) | Self::Origin(response) => response,
+        };
+        let read = convert::read(response.body(), longest).await.ok()??;
+        match read.end {
+            BodyEnd::Whole => Some(read.bytes),
+            BodyEnd::BrokenOff => None,
+        }
+    }
+
     /// The response that it is still to be read from.
     pub(crate) const fn response(&self) -> Option<&web_sys::Response> {
         match self {
@@ -219,45 +235,55 @@ pub(crate) async fn look_up_cache_api(key: StoreKey, request: &RequestFacts) -> 
 
 /// Whether a body of this extent is stored at all.
 pub(crate) fn takes(stored: &StoredResponse) -> bool {
+    length_of(stored).is_none_or(|length| length <= LARGEST_STORED.as_u64())
+}
+
+/// How many bytes the body has, if that is known.
+pub(crate) fn length_of(stored: &StoredResponse) -> Option<u64> {
     match stored.extent() {
-        Extent::Complete {
-            length: Some(length),
-        } => length <= LARGEST_STORED.as_u64(),
-        Extent::Complete { length: None } => true,
-        Extent::Partial { .. } => false,
+        Extent::Complete { length } => length,
+        Extent::Partial { range, .. } => Some(range.length()),
     }
 }
 
 /// Stores `entry`, whose body is the origin's or a copy of what is stored already.
 ///
-/// Stores nothing when the URL was invalidated since the origin was asked, at `asked_at`.
+/// Stores nothing when the URL was invalidated since the origin was asked, at `asked_at`, and nothing that
+/// `may_replace` does not let into the place of what is stored.
 pub(crate) async fn put(
     key: StoreKey,
     marker: Option<Rc<VaryMarker>>,
     request: &RequestFacts,
     entry: Entry,
     asked_at: TimestampMillis,
+    may_replace: impl Fn(&StoredResponse) -> bool,
 ) {
-    let Entry { head, body } = entry;
+    let gathered = gather(entry).await;
+    let Ok(Entry { head, body }) = gathered else {
+        observe::count(Count::StoreFailed);
+        return;
+    };
+    if !may_replace(&head) {
+        observe::count(Count::NotStored);
+        return;
+    }
     let needed_until = kept_until(&head);
     let before = marker;
     let marker =
         VaryMarker::for_response(before.as_ref(), &head, needed_until, convert::random_bits);
     let place = place_of(key, marker.as_ref(), request);
-
-    let outcome = match gather(&head, body).await {
-        Ok(StoredBody::Memory(bytes)) => {
+    let outcome = match body {
+        StoredBody::Memory(bytes) => {
             let small = u64::from(bytes.byte_length()) <= LARGEST_IN_MEMORY.as_u64();
             if small && !memory::invalidated_since(key, asked_at) {
                 memory::put(place, Rc::clone(&head), bytes.clone());
             }
             cache_api::put_bytes(place, &head, &bytes, needed_until).await
         }
-        Ok(StoredBody::CacheApi(response, _) | StoredBody::Origin(response)) => {
+        StoredBody::CacheApi(response, _) | StoredBody::Origin(response) => {
             memory::remove(place); // what it has is older
             cache_api::put(place, &head, &response, needed_until).await
         }
-        Err(error) => Err(error),
     };
     if outcome.is_err() || memory::invalidated_since(key, asked_at) {
         observe::count(Count::StoreFailed);
@@ -266,6 +292,7 @@ pub(crate) async fn put(
         return;
     }
     observe::count(Count::Stored);
+    flight::note_stored(place);
     if let Some(marker) = marker {
         let marker = Rc::new(marker);
         if before.as_ref() != Some(&marker) && cache_api::put_marker(key, &marker).await.is_err() {
@@ -275,26 +302,28 @@ pub(crate) async fn put(
     }
 }
 
-/// The body, read into memory if it is small, or if only its end can tell that it is whole.
-async fn gather(head: &StoredResponse, body: StoredBody) -> Result<StoredBody, JsValue> {
-    let length = match head.extent() {
-        Extent::Complete { length } => length,
-        Extent::Partial { .. } => return Err("a part is not stored".into()),
+/// The entry with its body in memory if that is small, or if only its end can tell that it is whole; and
+/// with what the head is good for now that the body has come.
+async fn gather(entry: Entry) -> Result<Entry, JsValue> {
+    let Some(response) = entry.body.response() else {
+        return Ok(entry);
     };
-    let Some(response) = body.response() else {
-        return Ok(body);
-    };
+    let length = length_of(&entry.head);
     let most = match length {
-        Some(length) if length > LARGEST_IN_MEMORY.as_u64() => return Ok(body),
+        Some(length) if length > LARGEST_IN_MEMORY.as_u64() => return Ok(entry),
         Some(length) => ByteCount::bytes(length),
         None => LARGEST_UNSIZED,
     };
-    let bytes = convert::read_all(response.body(), most).await?;
-    let bytes = bytes.ok_or("the body is longer than it should be")?;
-    if length.is_some_and(|length| u64::from(bytes.byte_length()) != length) {
-        return Err("the body broke off".into());
-    }
-    Ok(StoredBody::Memory(bytes))
+    let read = convert::read(response.body(), most).await?;
+    let Read { bytes, end } = read.ok_or("the body is longer than it should be")?;
+    let head = (*entry.head).clone();
+    let head = head
+        .after_body(u64::from(bytes.byte_length()), end)
+        .map_err(|because| because.as_str())?;
+    Ok(Entry {
+        head: Rc::new(head),
+        body: StoredBody::Memory(bytes),
+    })
 }
 
 /// Takes a response that came from the Cache API into this isolate's memory, if it is small enough.
@@ -308,18 +337,14 @@ pub(crate) async fn promote(found: Found) -> Found {
         return found;
     };
     // The length that is stored, or else the one that the store gives.
-    let length = match entry.head.extent() {
-        Extent::Complete { length } => length,
-        Extent::Partial { .. } => None,
-    };
-    let length = length.or_else(|| {
+    let length = length_of(&entry.head).or_else(|| {
         let text = response.headers().get("content-length").ok().flatten()?;
         text.parse().ok()
     });
     if length.is_none_or(|length| length > LARGEST_IN_MEMORY.as_u64()) {
         return found;
     }
-    let Ok(Some(bytes)) = convert::read_all(response.body(), LARGEST_IN_MEMORY).await else {
+    let Some(bytes) = entry.body.bytes(LARGEST_IN_MEMORY).await else {
         // The store broke off: as if it had had nothing.
         observe::count(Count::StoreFailed);
         return Found {
@@ -344,7 +369,12 @@ pub(crate) async fn forget(key: StoreKey, found: &Found, request: &RequestFacts)
     cache_api::remove(place).await;
 }
 
-fn place_of(key: StoreKey, marker: Option<&VaryMarker>, request: &RequestFacts) -> StoreKey {
+/// Where the response to `request` lies: under the URL's key, or under that of its variant.
+pub(crate) fn place_of(
+    key: StoreKey,
+    marker: Option<&VaryMarker>,
+    request: &RequestFacts,
+) -> StoreKey {
     marker.map_or(key, |marker| key.variant(marker, request))
 }
 

@@ -4,6 +4,7 @@ mod check;
 mod http_client;
 mod purge;
 mod replay;
+mod shield;
 mod token;
 
 use std::error::Error;
@@ -29,6 +30,8 @@ enum Command {
     Token(token::Token),
     /// Send the requests of a trace to an edge, and print hit ratios and latencies.
     Replay(replay::Replay),
+    /// Put a caching reverse proxy in front of a service.
+    Shield(Box<shield::Shield>),
 }
 
 /// What went wrong, and what to do about it.
@@ -63,6 +66,7 @@ async fn main() -> ExitCode {
             Ok(())
         }
         Command::Replay(replay) => replay.run().await,
+        Command::Shield(shield) => shield.run().await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

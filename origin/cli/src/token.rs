@@ -1,4 +1,4 @@
-//! `terrace token`: a secret for whoever purges, and its hash for the edge.
+//! `terrace token`: a secret for whoever purges, and its hash for the edge or the shield.
 
 use clap::Args;
 use rand::RngExt as _;
@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 /// The arguments of `terrace token`.
 #[derive(Args)]
 pub(crate) struct Token {
-    /// Who will use it; the edge shows this name, never the token.
+    /// Who will use it; they show this name, never the token.
     name: String,
     /// Glob over the scopes that it may purge, such as `surrogate-key:product:*`; may be repeated.
     #[arg(long, default_value = "*")]
@@ -24,7 +24,7 @@ impl Token {
             "allow": self.allow,
         });
         println!("token, shown once: {token}");
-        println!("for the edge's TERRACE_PURGE_TOKENS, a JSON array: [{entry}]");
+        println!("for the TERRACE_PURGE_TOKENS of edge or shield, a JSON array: [{entry}]");
     }
 }
 

@@ -77,6 +77,14 @@ impl SharedTier for MapTier {
         })
     }
 
+    fn remove<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), TierError>> {
+        Box::pin(async move {
+            self.call(|stored| {
+                stored.remove(key);
+            })
+        })
+    }
+
     fn stats(&self) -> SharedTierStats {
         SharedTierStats::default()
     }

@@ -24,6 +24,9 @@ pub(crate) trait SharedTier: Send + Sync {
         lifetime: Milliseconds,
     ) -> BoxFuture<'a, Result<(), TierError>>;
 
+    /// Forgets what is stored under `key`.
+    fn remove<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), TierError>>;
+
     /// How it is.
     fn stats(&self) -> SharedTierStats;
 }

@@ -1,12 +1,15 @@
 //! A stored response, cut to what the client asked for.
 
 use ::http::header::{
-    CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName,
+    AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_TYPE, EXPIRES, HeaderName,
 };
 use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::range::{self, ByteRange};
-use super::{Extent, RequestFacts, Rules, StoredResponse, conditional, response_fields};
+use super::{
+    Extent, RequestFacts, Rules, StoredResponse, conditional, pass_fields, response_fields,
+};
 use crate::time::DeltaSeconds;
 
 /// What to send to the client for a stored response.
@@ -28,7 +31,7 @@ pub enum AnswerBody {
     None,
     /// All of them.
     Full,
-    /// These.
+    /// These: positions in the stored body.
     Range(ByteRange),
     /// Each of these behind its head, then the end: `multipart/byteranges` (RFC 9110 §14.6).
     Multipart {
@@ -42,8 +45,8 @@ pub enum AnswerBody {
 /// The answer for `request` from `stored`, which [`super::decide`] has said may be reused at `age`.
 ///
 /// `length` is the stored body's, if the shell knows it; without one, ranges are not cut. `boundary`
-/// separates the parts of a multipart answer: random letters and digits, at most 70. Ranges are
-/// positions in the representation; a stored part begins at its own [`Extent`].
+/// separates the parts of a multipart answer: random letters and digits, at most 70. Ranges of the answer's
+/// body are positions in the stored body, also where that is a part.
 pub fn answer(
     request: &RequestFacts,
     stored: &StoredResponse,
@@ -53,35 +56,59 @@ pub fn answer(
     rules: &Rules,
 ) -> Answer {
     let fields = response_fields(stored, age, rules);
+    with_fields(request, stored, fields, length, boundary, rules)
+}
+
+/// The answer for `request` from a response that has just come, and is being stored as `stored`.
+///
+/// It has the `fields` that the origin sent: its own `Age`, and what is for this one answer and not stored
+/// (RFC 9111 §5.2.2.4, §5.2.2.7). Everything else is as in [`answer`].
+pub fn answer_new(
+    request: &RequestFacts,
+    stored: &StoredResponse,
+    fields: &HeaderMap,
+    length: Option<u64>,
+    boundary: &str,
+    rules: &Rules,
+) -> Answer {
+    let fields = pass_fields(fields, stored.exchange().received_at, rules);
+    with_fields(request, stored, fields, length, boundary, rules)
+}
+
+fn with_fields(
+    request: &RequestFacts,
+    stored: &StoredResponse,
+    fields: HeaderMap,
+    length: Option<u64>,
+    boundary: &str,
+    rules: &Rules,
+) -> Answer {
     match conditional::evaluate(request, stored) {
         conditional::Outcome::NotModified => {
             return without_body(StatusCode::NOT_MODIFIED, fields);
         }
         conditional::Outcome::PreconditionFailed => {
-            return without_body(StatusCode::PRECONDITION_FAILED, fields);
+            return refusal(StatusCode::PRECONDITION_FAILED, fields);
         }
         conditional::Outcome::Full => {}
     }
-    let complete = match stored.extent() {
-        Extent::Complete { .. } => length,
-        Extent::Partial { complete, .. } => Some(complete),
-    };
-    let Some(complete) = complete else {
+    let Some(bound) = bound(stored, length) else {
         return whole(request, stored, fields, None);
     };
-    match range::evaluate(request, stored, complete, rules) {
+    let place = Place::of(stored, length);
+    match range::evaluate(request, stored, bound, rules) {
         range::Outcome::Full => whole(request, stored, fields, length),
         range::Outcome::Partial(ranges) => match ranges.as_slice() {
-            [range] => one_range(fields, *range, complete),
-            ranges => multipart(fields, ranges, complete, boundary),
+            [range] => one_range(fields, *range, place),
+            ranges => multipart(fields, ranges, place, boundary),
         },
         range::Outcome::NotSatisfiable => {
-            let mut answer = without_body(StatusCode::RANGE_NOT_SATISFIABLE, fields);
+            let mut answer = refusal(StatusCode::RANGE_NOT_SATISFIABLE, fields);
             // (RFC 9110 §15.5.17)
             set(
                 &mut answer.fields,
                 CONTENT_RANGE,
-                &format!("bytes */{complete}"),
+                &format!("bytes */{bound}"),
             );
             answer.fields.insert(CONTENT_LENGTH, HeaderValue::from(0));
             answer
@@ -111,6 +138,60 @@ fn whole(
     }
 }
 
+/// Where the ranges of a representation are in the stored body.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// Position of the stored body's first byte.
+    first: u64,
+    /// Length of the representation, if it is known.
+    complete: Option<u64>,
+}
+
+impl Place {
+    const fn of(stored: &StoredResponse, length: Option<u64>) -> Self {
+        match stored.extent() {
+            Extent::Complete { .. } => Self {
+                first: 0,
+                complete: length,
+            },
+            Extent::Partial { range, complete } => Self {
+                first: range.first,
+                complete,
+            },
+        }
+    }
+
+    /// The positions of `range` in the stored body.
+    const fn in_body(self, range: ByteRange) -> ByteRange {
+        ByteRange {
+            first: range.first.saturating_sub(self.first),
+            last: range.last.saturating_sub(self.first),
+        }
+    }
+}
+
+/// The length that ranges are held against. Of a part, only ranges that lie within it come here, so that
+/// its end will do.
+const fn bound(stored: &StoredResponse, length: Option<u64>) -> Option<u64> {
+    match stored.extent() {
+        Extent::Complete { .. } => length,
+        Extent::Partial {
+            complete: Some(complete),
+            ..
+        } => Some(complete),
+        Extent::Partial { range, .. } => Some(range.last.saturating_add(1)),
+    }
+}
+
+/// 412 and 416 are for this request alone: the stored lifetime is that of another status.
+fn refusal(status: StatusCode, mut fields: HeaderMap) -> Answer {
+    for name in OF_THE_LIFETIME {
+        fields.remove(name);
+    }
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    without_body(status, fields)
+}
+
 /// 304, 412 and 416 say nothing about a body (RFC 9110 §15.4.5).
 fn without_body(status: StatusCode, mut fields: HeaderMap) -> Answer {
     for name in OF_THE_BODY {
@@ -124,18 +205,22 @@ fn without_body(status: StatusCode, mut fields: HeaderMap) -> Answer {
 }
 
 /// (RFC 9110 §15.3.7.1)
-fn one_range(mut fields: HeaderMap, range: ByteRange, complete: u64) -> Answer {
-    set(&mut fields, CONTENT_RANGE, &range.content_range(complete));
+fn one_range(mut fields: HeaderMap, range: ByteRange, place: Place) -> Answer {
+    set(
+        &mut fields,
+        CONTENT_RANGE,
+        &range.content_range(place.complete),
+    );
     fields.insert(CONTENT_LENGTH, HeaderValue::from(range.length()));
     Answer {
         status: StatusCode::PARTIAL_CONTENT,
         fields,
-        body: AnswerBody::Range(range),
+        body: AnswerBody::Range(place.in_body(range)),
     }
 }
 
 /// (RFC 9110 §14.6, §15.3.7.2)
-fn multipart(mut fields: HeaderMap, ranges: &[ByteRange], complete: u64, boundary: &str) -> Answer {
+fn multipart(mut fields: HeaderMap, ranges: &[ByteRange], place: Place, boundary: &str) -> Answer {
     let content_type = fields.remove(CONTENT_TYPE);
     fields.remove(CONTENT_RANGE);
     let mut total = 0_u64;
@@ -147,12 +232,15 @@ fn multipart(mut fields: HeaderMap, ranges: &[ByteRange], complete: u64, boundar
             head.extend_from_slice(content_type.as_bytes());
             head.extend_from_slice(b"\r\n");
         }
-        let line = format!("Content-Range: {}\r\n\r\n", range.content_range(complete));
+        let line = format!(
+            "Content-Range: {}\r\n\r\n",
+            range.content_range(place.complete)
+        );
         head.extend_from_slice(line.as_bytes());
         total = total
             .saturating_add(range.length())
             .saturating_add(byte_length(&head));
-        parts.push((head.into_boxed_slice(), *range));
+        parts.push((head.into_boxed_slice(), place.in_body(*range)));
     }
     let end: Box<[u8]> = format!("\r\n--{boundary}--\r\n").into_bytes().into();
     total = total.saturating_add(byte_length(&end));
@@ -175,6 +263,14 @@ fn set(fields: &mut HeaderMap, name: HeaderName, value: &str) {
         fields.insert(name, value);
     }
 }
+
+const OF_THE_LIFETIME: [HeaderName; 5] = [
+    AGE,
+    EXPIRES,
+    HeaderName::from_static("cdn-cache-control"),
+    HeaderName::from_static("surrogate-control"),
+    HeaderName::from_static("cache-groups"),
+];
 
 const OF_THE_BODY: [HeaderName; 5] = [
     CONTENT_LENGTH,

@@ -7,7 +7,7 @@ use ::http::HeaderMap;
 use ::http::header::{CACHE_CONTROL, HeaderName, PRAGMA};
 
 use self::lex::{Argument, directives};
-pub(super) use self::lex::{Members, delta_seconds, number};
+pub(super) use self::lex::{Members, delta_seconds, number, segments};
 use super::fields::lines;
 use super::{CacheKind, ClientDirectives, Rules};
 use crate::time::DeltaSeconds;
@@ -147,6 +147,8 @@ impl ResponseDirectives {
                     .then(|| argument.field_names())
                     .flatten();
                 match only {
+                    // For shared caches only (RFC 9111 §5.2.2.8).
+                    None if flag == Flags::PROXY_REVALIDATE && kind == CacheKind::Private => {}
                     // `private` means nothing to a private cache, so its fields stay.
                     Some(_) if flag == Flags::PRIVATE && kind == CacheKind::Private => {}
                     Some(names) => all.qualified.extend(names),

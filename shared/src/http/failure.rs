@@ -45,7 +45,11 @@ pub fn on_failure(
     rules: &Rules,
 ) -> OnFailure {
     let usable = stored.filter(|_| verdict != Verdict::Dropped);
-    if let Some(stale) = usable.and_then(|stored| stale_on_error(request, stored, now, rules)) {
+    let stale = usable.and_then(|stored| {
+        stale_on_error(request, stored, now, rules)
+            .or_else(|| stale_when_disconnected(request, stored, verdict, now))
+    });
+    if let Some(stale) = stale {
         return OnFailure::ServeStale {
             age: stale.age,
             stale_for: stale.stale_for,
@@ -53,8 +57,8 @@ pub fn on_failure(
         };
     }
     match failure {
-        // `must-revalidate` without an origin is a 504 (RFC 9111 §5.2.2.2).
-        Failure::Unreachable if !usable.is_some_and(StoredResponse::forbids_stale) => {
+        // `must-revalidate`, and what includes it, is a 504 without an origin (RFC 9111 §5.2.2.2, §5.2.2.10).
+        Failure::Unreachable if !usable.is_some_and(StoredResponse::forbids_unstated_stale) => {
             OnFailure::BadGateway
         }
         Failure::Unreachable | Failure::TimedOut => OnFailure::GatewayTimeout,
@@ -74,12 +78,7 @@ pub(super) fn stale_on_error(
     now: Timestamp,
     rules: &Rules,
 ) -> Option<StaleOnError> {
-    let is_read = request.method == Method::GET || request.method == Method::HEAD;
-    let whole = matches!(stored.extent, Extent::Complete { .. });
-    if !is_read || request.for_the_origin || !stored.vary.matches(request) {
-        return None;
-    }
-    if !whole && !range::lies_within(request, stored) {
+    if !answers(request, stored) {
         return None;
     }
     let age = stored.current_age(now);
@@ -91,6 +90,30 @@ pub(super) fn stale_on_error(
     };
     let allowed = stored.stale_if_error().max(by_client);
     (stale_for < allowed).then_some(StaleOnError { age, stale_for })
+}
+
+/// Whether `stored` may be sent because nobody can be asked (RFC 9111 §4.2.4).
+fn stale_when_disconnected(
+    request: &RequestFacts,
+    stored: &StoredResponse,
+    verdict: Verdict,
+    now: Timestamp,
+) -> Option<StaleOnError> {
+    // Somebody has said that it is out of date, and nobody that it may be sent all the same.
+    if verdict != Verdict::Untouched || !answers(request, stored) {
+        return None;
+    }
+    let age = stored.current_age(now);
+    let stale_for = Freshness::of(stored.lifetime, age).stale_for();
+    (stale_for < stored.stale_when_disconnected()).then_some(StaleOnError { age, stale_for })
+}
+
+/// Whether `stored` has what `request` wants, its freshness apart.
+fn answers(request: &RequestFacts, stored: &StoredResponse) -> bool {
+    let is_read = request.method == Method::GET || request.method == Method::HEAD;
+    let has_the_bytes =
+        matches!(stored.extent, Extent::Complete { .. }) || range::lies_within(request, stored);
+    is_read && !request.for_the_origin && stored.vary.matches(request) && has_the_bytes
 }
 
 #[cfg(test)]

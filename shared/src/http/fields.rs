@@ -8,7 +8,9 @@ use ::http::header::{
 use ::http::{HeaderMap, HeaderValue};
 
 use super::cache_control::Members;
-use super::{BrowserRule, Exposure, Rules, StoredResponse, ValidationRequest, date};
+use super::{
+    BrowserRule, CompletionRequest, Exposure, Rules, StoredResponse, ValidationRequest, date,
+};
 use crate::purge::wire::EPOCH_FIELD;
 use crate::time::{DeltaSeconds, Timestamp};
 
@@ -19,6 +21,8 @@ pub enum ForwardAs<'a> {
     Client,
     /// As the cache's validation of what it has stored.
     Validation(&'a ValidationRequest),
+    /// As the cache's asking for what a stored part lacks.
+    Completion(&'a CompletionRequest),
     /// For the whole representation, without any condition: a fill in the background, or a second asking.
     Fill,
 }
@@ -26,13 +30,16 @@ pub enum ForwardAs<'a> {
 /// The fields of a client's request, as they go to the origin (RFC 9110 §7.6.1, RFC 9111 §4.3.1).
 ///
 /// A validation or a fill asks for the whole representation, so the client's conditions and ranges
-/// stay here and are held against what comes back.
+/// stay here and are held against what comes back. All of them say that this is a surrogate, so that
+/// `Surrogate-Control` can be aimed at it.
 pub fn request_fields(fields: &HeaderMap, forward_as: ForwardAs<'_>) -> HeaderMap {
     let mut out = fields.clone();
     remove_hop_by_hop(&mut out);
+    out.append(SURROGATE_CAPABILITY, CAPABILITY);
     let own = match forward_as {
         ForwardAs::Client => return out,
         ForwardAs::Validation(validation) => Some(&validation.fields),
+        ForwardAs::Completion(completion) => Some(&completion.fields),
         ForwardAs::Fill => None,
     };
     for name in CONDITIONS {
@@ -142,7 +149,7 @@ fn for_client(fields: &mut HeaderMap, rules: &Rules) {
 }
 
 /// Removes what is meant for this connection alone (RFC 9110 §7.6.1, RFC 9111 §3.1).
-fn remove_hop_by_hop(fields: &mut HeaderMap) {
+pub fn remove_hop_by_hop(fields: &mut HeaderMap) {
     let named: Vec<HeaderName> = lines(fields, &CONNECTION)
         .flat_map(|line| Members { rest: line })
         .filter_map(|name| HeaderName::from_bytes(name).ok())
@@ -155,6 +162,11 @@ fn remove_hop_by_hop(fields: &mut HeaderMap) {
 }
 
 const SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
+
+const SURROGATE_CAPABILITY: HeaderName = HeaderName::from_static("surrogate-capability");
+
+/// (W3C Edge Architecture 1.0 §2.2)
+const CAPABILITY: HeaderValue = HeaderValue::from_static("terrace=\"Surrogate/1.0\"");
 
 const HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
@@ -186,11 +198,10 @@ const CONDITIONS: [HeaderName; 6] = [
     RANGE,
 ];
 
-/// What a 304 cannot change, because it describes the stored bytes (RFC 9111 §3.2).
-const OF_THE_CONTENT: [HeaderName; 4] = [
+/// What a 304 cannot change, because it says how the stored bytes are to be read (RFC 9111 §3.2).
+const OF_THE_CONTENT: [HeaderName; 3] = [
     CONTENT_LENGTH,
     ::http::header::CONTENT_ENCODING,
-    ::http::header::CONTENT_TYPE,
     ::http::header::CONTENT_RANGE,
 ];
 

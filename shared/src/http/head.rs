@@ -1,14 +1,16 @@
 //! The stored form of a [`StoredResponse`]: versioned bytes.
 //!
-//! Layout of version 1, numbers big-endian: `TH`, version, status (4 bytes), flags (4 bytes), times and
+//! Layout of version 2, numbers big-endian: `TH`, version, status (4 bytes), flags (4 bytes), times and
 //! lengths (8 bytes each, seconds), the validators, the extent, the vary key, the fence, the scopes,
-//! the fields. Everything that was parsed is stored parsed. Another layout gets another version, and
-//! its reader keeps reading this one; the golden vector is `tests/vectors/http_head_v1.hex`.
+//! the fields. Everything that was parsed is stored parsed. In version 1 nothing is allowed when
+//! the origin cannot be reached, and the length of a part's whole is always known (8 bytes). Another layout gets another version, and its reader keeps reading these;
+//! the golden vectors are `tests/vectors/http_head_v*.hex`.
 
 use ::http::header::HeaderName;
 use ::http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::cache_control::Flags;
+use super::range::ByteRange;
 use super::stored::Allowance;
 use super::{EntityTag, Exchange, Extent, StoredResponse, Strength, VaryKey};
 use crate::DecodeError;
@@ -17,7 +19,7 @@ use crate::stored::{read_fence, read_scopes, write_fence, write_scopes};
 use crate::time::{DeltaSeconds, Timestamp};
 
 const MAGIC: [u8; 2] = *b"TH";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 impl StoredResponse {
     /// Everything but the body, as bytes.
@@ -34,6 +36,7 @@ impl StoredResponse {
         writer.u64(self.lifetime.as_seconds());
         write_allowance(&mut writer, self.grace);
         write_allowance(&mut writer, self.stale_if_error);
+        writer.u64(self.when_disconnected.as_seconds());
         write_entity_tag(&mut writer, self.entity_tag.as_ref());
         write_option(
             &mut writer,
@@ -60,10 +63,10 @@ impl StoredResponse {
         if reader.take(MAGIC.len())? != MAGIC {
             return Err(DecodeError::OtherKind);
         }
-        match reader.u8()? {
-            VERSION => {}
+        let version = match reader.u8()? {
+            version @ 1..=VERSION => version,
             other => return Err(DecodeError::UnknownVersion(other)),
-        }
+        };
         let stored = Self {
             status: read_status(&mut reader)?,
             flags: read_flags(&mut reader)?,
@@ -76,9 +79,13 @@ impl StoredResponse {
             lifetime: DeltaSeconds::seconds(reader.u64()?),
             grace: read_allowance(&mut reader)?,
             stale_if_error: read_allowance(&mut reader)?,
+            when_disconnected: match version {
+                1 => DeltaSeconds::ZERO,
+                _ => DeltaSeconds::seconds(reader.u64()?),
+            },
             entity_tag: read_entity_tag(&mut reader)?,
             last_modified: read_option(&mut reader)?.map(Timestamp::from_unix_seconds),
-            extent: read_extent(&mut reader)?,
+            extent: read_extent(version, &mut reader)?,
             vary: read_vary(&mut reader)?,
             fence: read_fence(&mut reader)?,
             scopes: read_scopes(&mut reader)?,
@@ -172,30 +179,30 @@ fn write_extent(writer: &mut Writer, extent: Extent) {
             writer.u8(1);
             write_option(writer, length);
         }
-        Extent::Partial {
-            first,
-            last,
-            complete,
-        } => {
+        Extent::Partial { range, complete } => {
             writer.u8(2);
-            writer.u64(first);
-            writer.u64(last);
-            writer.u64(complete);
+            writer.u64(range.first);
+            writer.u64(range.last);
+            write_option(writer, complete);
         }
     }
 }
 
-fn read_extent(reader: &mut Reader<'_>) -> Result<Extent, DecodeError> {
+fn read_extent(version: u8, reader: &mut Reader<'_>) -> Result<Extent, DecodeError> {
     match reader.u8()? {
         1 => Ok(Extent::Complete {
             length: read_option(reader)?,
         }),
         2 => {
-            let (first, last, complete) = (reader.u64()?, reader.u64()?, reader.u64()?);
-            if first <= last && last < complete {
+            let (first, last) = (reader.u64()?, reader.u64()?);
+            let complete = match version {
+                1 => Some(reader.u64()?),
+                _ => read_option(reader)?,
+            };
+            let fits = complete.is_none_or(|complete| last < complete);
+            if first <= last && last < u64::MAX && fits {
                 Ok(Extent::Partial {
-                    first,
-                    last,
+                    range: ByteRange { first, last },
                     complete,
                 })
             } else {

@@ -4,7 +4,7 @@ use ::http::header::{CONTENT_LOCATION, HeaderName, LOCATION};
 use ::http::{HeaderMap, Method, StatusCode, Uri};
 
 use super::fields::only_line;
-use super::surrogate::{groups, scoped};
+use super::surrogate::{Origin, groups};
 use crate::purge::Scope;
 
 /// The scopes to purge from this cache, because `method` on `uri` was answered with `status` and `fields`.
@@ -38,10 +38,8 @@ pub fn invalidation(
     }
     let groups = groups(fields, &GROUP_INVALIDATION).unwrap_or_default();
     let host = targets.first().map(|target| target.host.clone());
-    let of_group = |group: &String| {
-        let host = host.as_deref().unwrap_or_default();
-        Scope::surrogate_key(&scoped(host, group)).ok()
-    };
+    let origin = Origin::of(uri, host.as_deref().unwrap_or_default());
+    let of_group = |group: &String| Scope::surrogate_key(&origin.scoped(group)).ok();
     // What is too long to be named is not stored either.
     let mut scopes: Vec<_> = targets.iter().filter_map(Target::scope).collect();
     scopes.extend(groups.iter().filter_map(of_group));

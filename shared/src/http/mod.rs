@@ -6,21 +6,26 @@
 //! 2. [`select`] among the stored responses of the URI, and the purge ledger's verdict on the selected one.
 //! 3. [`decide`]: reuse it, validate it, forward, or give up.
 //! 4. To reuse: [`answer`], which evaluates the client's conditions and ranges and gives ready-made fields.
+//!    For what has just come: [`answer_new`].
 //! 5. To ask the origin: [`request_fields`], then [`on_response`] or [`on_failure`]; after an unsafe
 //!    method, [`invalidation`].
 //!
 //! Everything of a response that a decision needs is parsed when it is stored. Whatever is malformed
 //! or contradictory leads towards asking the origin.
 
+mod among;
 mod answer;
 mod cache_control;
 pub mod conditional;
 mod date;
 mod failure;
 mod fields;
+mod freshen;
 mod freshness;
 mod head;
 mod invalidate;
+mod no_vary_search;
+mod partial;
 pub mod range;
 mod request;
 mod response;
@@ -38,10 +43,14 @@ mod properties;
 #[cfg(test)]
 mod support;
 
-pub use answer::{Answer, AnswerBody, answer};
+pub use among::{Among, Held, decide_among, on_response_among};
+pub use answer::{Answer, AnswerBody, answer, answer_new};
 pub use failure::{Failure, OnFailure, on_failure};
-pub use fields::{ForwardAs, pass_fields, request_fields, response_fields};
+pub use fields::{ForwardAs, pass_fields, remove_hop_by_hop, request_fields, response_fields};
+pub use freshen::identified;
 pub use invalidate::invalidation;
+pub use no_vary_search::NoVarySearch;
+pub use partial::{BodyEnd, Combined, CompletionRequest, Piece, Source, combine};
 pub use request::RequestFacts;
 pub use response::{Fill, OnResponse, ResponseHead, on_response};
 pub use reuse::{Decision, ValidationRequest, decide};

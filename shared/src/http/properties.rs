@@ -1,5 +1,7 @@
 //! What holds for every request and response, on random ones.
 
+mod parts;
+
 use ::http::header::HeaderName;
 use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use proptest::prelude::*;
@@ -112,6 +114,17 @@ fn fields(names: &'static [&'static str]) -> impl Strategy<Value = HeaderMap> {
         }
         fields
     })
+}
+
+/// A list of few words, so that two often mean the same, or of anything.
+fn list() -> impl Strategy<Value = HeaderValue> {
+    let member = proptest::sample::select(vec![
+        "a", "A", "b", "b;q=1", "a;q=0.5", "a;Q=0.50", "\"", "a;x=\"", "\\", "", " ", "a;q=2",
+        "\";q=0.1",
+    ]);
+    let words = proptest::collection::vec(member, 0..5)
+        .prop_map(|words| HeaderValue::from_str(&words.join(",")).unwrap());
+    prop_oneof![3 => words, 1 => value()]
 }
 
 /// Response fields, most of them after a lifetime and a validator, so that many are stored.
@@ -239,7 +252,7 @@ proptest! {
                 prop_assert!(verdict == Verdict::Softened || is_stale);
             }
             Decision::Validate(validation) => prop_assert!(!validation.fields.is_empty()),
-            Decision::Forward(_) | Decision::GatewayTimeout => {}
+            Decision::Complete(_) | Decision::Forward(_) | Decision::GatewayTimeout => {}
         }
         let failed = on_failure(&request, Some(&stored), verdict, Failure::TimedOut, now, &rules);
         if let OnFailure::ServeStale { .. } = failed {
@@ -266,6 +279,28 @@ proptest! {
         prop_assert!(says(&response, "cache-control", word.as_bytes()));
         let request = facts(&Method::GET, &asked, &rules);
         prop_assert_eq!(store(200, &response, &request, &rules), None);
+    }
+
+    #[test]
+    fn unsafe_methods_are_never_answered_from_a_store_and_rarely_stored(
+        response in response(),
+        method in proptest::sample::select(vec!["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "M-SEARCH"]),
+        verdict in verdict(),
+        rules in rules(),
+        at in 0_u64..200,
+    ) {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let request = facts(&method, &HeaderMap::new(), &rules);
+        if let Some(stored) = store(200, &response, &request, &rules) {
+            prop_assert_eq!(&method, Method::POST);
+            prop_assert!(stored.fields().contains_key("content-location"));
+        }
+        let stored = store(200, &response, &get(&[]), &rules);
+        let decision = decide(&request, stored.as_ref(), verdict, after(at), &rules);
+        prop_assert!(matches!(decision, Decision::Forward(crate::outcome::ForwardReason::Method)));
+        let failed = on_failure(&request, stored.as_ref(), verdict, Failure::TimedOut, after(at), &rules);
+        let served = matches!(failed, OnFailure::ServeStale { .. });
+        prop_assert!(!served);
     }
 
     #[test]
@@ -298,14 +333,18 @@ proptest! {
         };
         let request = facts(&method, &asked, &rules);
         let head = ResponseHead { status: StatusCode::from_u16(status).unwrap(), fields: &newer };
-        match on_response(&request, head, Some(&stored), verdict, &fill(), &rules) {
+        let validation = ValidationRequest::of(&stored, crate::outcome::ForwardReason::Stale);
+        let fill = Fill { asked: validation.as_ref().map_or(ForwardAs::Client, ForwardAs::Validation), ..fill() };
+        match on_response(&request, head, Some(&stored), verdict, &fill, &rules) {
             OnResponse::Freshen(head) => {
                 prop_assert_ne!(verdict, Verdict::Dropped);
-                prop_assert_eq!(head.fence().filled_at, fill().fence.filled_at);
+                prop_assert_eq!(head.fence().filled_at, fill.fence.filled_at);
             }
             OnResponse::ServeStale { .. } => prop_assert_ne!(verdict, Verdict::Dropped),
             OnResponse::Store(_)
             | OnResponse::AnswerOnce { .. }
+            | OnResponse::Complete(_)
+            | OnResponse::Combine(_)
             | OnResponse::Update(_)
             | OnResponse::AskAgain
             | OnResponse::Pass(_) => {}
@@ -314,6 +353,28 @@ proptest! {
         let _ = invalidation(&Method::POST, &uri, StatusCode::OK, &newer);
         let _ = pass_fields(&newer, NOON, &rules);
         let _ = request_fields(&asked, ForwardAs::Fill);
+    }
+
+    #[test]
+    fn a_vary_key_matches_exactly_the_requests_that_have_it(
+        name in proptest::sample::select(vec!["accept", "accept-encoding", "foo"]),
+        one in proptest::collection::vec(list(), 0..3),
+        other in proptest::collection::vec(list(), 0..3),
+    ) {
+        let with = |values: &[HeaderValue]| {
+            let mut fields = HeaderMap::new();
+            for value in values {
+                fields.append(name, value.clone());
+            }
+            facts(&Method::GET, &fields, &Rules::default())
+        };
+        let (one, other) = (with(&one), with(&other));
+        let names = || [HeaderName::from_static(name)];
+        let key = VaryKey::of(names(), &one);
+        prop_assert!(key.matches(&one));
+        let same = key == VaryKey::of(names(), &other);
+        prop_assert_eq!(key.matches(&other), same);
+        prop_assert_eq!(key.to_bytes() == VaryKey::of(names(), &other).to_bytes(), same);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Range requests, cut from a stored response (RFC 9110 §14).
 
+use ::http::Method;
+
 use super::cache_control::number;
 use super::{EntityTag, Extent, RequestFacts, Rules, StoredResponse, date};
-use crate::time::{DeltaSeconds, Timestamp};
+use crate::time::Timestamp;
 
 /// Bytes `first..=last` of a representation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -62,13 +64,22 @@ impl ByteRange {
         self.last.saturating_sub(self.first).saturating_add(1)
     }
 
-    /// The value of `Content-Range` for it (RFC 9110 §14.4).
-    pub fn content_range(self, complete: u64) -> String {
-        format!("bytes {}-{}/{complete}", self.first, self.last)
+    /// The value of `Content-Range` for it, in a representation of that many bytes (RFC 9110 §14.4).
+    pub fn content_range(self, complete: Option<u64>) -> String {
+        let Self { first, last } = self;
+        match complete {
+            Some(complete) => format!("bytes {first}-{last}/{complete}"),
+            None => format!("bytes {first}-{last}/*"),
+        }
+    }
+
+    /// Whether it has every byte of `other`.
+    const fn covers(self, other: Self) -> bool {
+        self.first <= other.first && other.last <= self.last
     }
 
     /// The smallest range that has both, if no byte lies between them.
-    fn join(self, other: Self) -> Option<Self> {
+    pub(super) fn join(self, other: Self) -> Option<Self> {
         let touch = self.first <= other.last.saturating_add(1)
             && other.first <= self.last.saturating_add(1);
         touch.then(|| Self {
@@ -97,12 +108,19 @@ pub(super) enum IfRange {
     Malformed,
 }
 
-/// A well-formed `Content-Range` of bytes with a known length (RFC 9110 §14.4).
+/// A well-formed `Content-Range` of bytes (RFC 9110 §14.4).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct ContentRange {
+    pub(super) range: ByteRange,
+    /// Length of the whole, if it is known.
+    pub(super) complete: Option<u64>,
+}
+
+/// The bytes that a client wants: from the first to the last, or to the end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Wanted {
     pub(super) first: u64,
-    pub(super) last: u64,
-    pub(super) complete: u64,
+    pub(super) last: Option<u64>,
 }
 
 impl RangeSpec {
@@ -186,33 +204,69 @@ impl ContentRange {
         let (range, complete) = rest.split_at(slash);
         let dash = range.iter().position(|byte| *byte == b'-')?;
         let (first, last) = range.split_at(dash);
-        let parsed = Self {
+        let range = ByteRange {
             first: number(first)?,
             last: number(last.get(1..)?)?,
-            complete: number(complete.get(1..)?)?,
         };
-        (parsed.first <= parsed.last && parsed.last < parsed.complete).then_some(parsed)
+        let complete = match complete.get(1..)? {
+            b"*" => None,
+            digits => Some(number(digits)?),
+        };
+        let fits = complete.is_none_or(|complete| range.last < complete);
+        // A last position that no length can follow is a number that did not fit.
+        (range.first <= range.last && range.last < u64::MAX && fits)
+            .then_some(Self { range, complete })
     }
 }
 
 /// Whether a stored part has every byte that is asked for.
 pub(super) fn lies_within(request: &RequestFacts, stored: &StoredResponse) -> bool {
-    let Extent::Partial {
-        first,
-        last,
-        complete,
-    } = stored.extent
-    else {
+    let Extent::Partial { range, complete } = stored.extent else {
         return true;
     };
     let Some(spec) = &request.range else {
         return false;
     };
-    if_range_holds(request, stored)
-        && spec.0.iter().all(|part| {
-            part.within(complete)
-                .is_some_and(|range| first <= range.first && range.last <= last)
-        })
+    let has = |part: &Part| match (*part, complete) {
+        (part, Some(complete)) => part.within(complete).is_some_and(|part| range.covers(part)),
+        // Nobody knows where the end is, so only positions can be held against positions.
+        (Part::From { first, last }, None) => {
+            last.is_some_and(|last| range.covers(ByteRange { first, last }))
+        }
+        (Part::Suffix(_), None) => false,
+    };
+    if_range_holds(request, stored) && spec.0.iter().all(has)
+}
+
+/// Which bytes of a representation, of which `stored` is a part, the client wants; none if that is not one range.
+pub(super) fn wanted(request: &RequestFacts, stored: &StoredResponse) -> Option<Wanted> {
+    if request.method != Method::GET {
+        return None;
+    }
+    let whole = Wanted {
+        first: 0,
+        last: None,
+    };
+    let Some(spec) = &request.range else {
+        return Some(whole);
+    };
+    if !if_range_holds(request, stored) {
+        return Some(whole);
+    }
+    let Extent::Partial { complete, .. } = stored.extent else {
+        return None;
+    };
+    let (Some(part), None) = (spec.0.first(), spec.0.get(1)) else {
+        return None;
+    };
+    match (*part, complete) {
+        (part, Some(complete)) => part.within(complete).map(|range| Wanted {
+            first: range.first,
+            last: Some(range.last),
+        }),
+        (Part::From { first, last }, None) => Some(Wanted { first, last }),
+        (Part::Suffix(_), None) => None,
+    }
 }
 
 /// Whether `If-Range` lets the range be cut (RFC 9110 §13.1.5).
@@ -225,9 +279,9 @@ fn if_range_holds(request: &RequestFacts, stored: &StoredResponse) -> bool {
             .is_some_and(|own| own.strongly_matches(tag)),
         // Exactly the date, and only if that is a strong validator: the response was made at least a
         // second after the change (RFC 9110 §8.8.2.2).
-        Some(IfRange::Date(moment)) => stored.last_modified.is_some_and(|modified| {
-            modified == *moment && stored.date >= modified.saturating_add(DeltaSeconds::seconds(1))
-        }),
+        Some(IfRange::Date(moment)) => stored
+            .last_modified
+            .is_some_and(|modified| modified == *moment && stored.has_strong_date()),
         Some(IfRange::Malformed) => false,
     }
 }

@@ -1,5 +1,7 @@
 //! What of a request matters to the cache, parsed once.
 
+use std::sync::Arc;
+
 use ::http::header::{
     AUTHORIZATION, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
     IF_UNMODIFIED_SINCE, RANGE,
@@ -9,7 +11,7 @@ use ::http::{HeaderMap, HeaderValue, Method, Uri};
 use super::cache_control::RequestDirectives;
 use super::fields::{lines, only_line};
 use super::range::{IfRange, RangeSpec};
-use super::{Rules, TagCondition, VaryRule, date};
+use super::{Rules, TagCondition, date};
 use crate::time::Timestamp;
 
 /// What of a request matters to the cache.
@@ -27,8 +29,8 @@ pub struct RequestFacts {
     pub(super) range: Option<RangeSpec>,
     pub(super) if_range: Option<IfRange>,
     pub(super) authorization: bool,
-    /// The fields that stored responses may have been selected by.
-    pub(super) selecting: HeaderMap,
+    /// All fields: any of them may be one that stored responses are selected by.
+    pub(super) selecting: Arc<HeaderMap>,
 }
 
 impl RequestFacts {
@@ -37,6 +39,17 @@ impl RequestFacts {
         method: &Method,
         uri: &Uri,
         fields: &HeaderMap,
+        now: Timestamp,
+        rules: &Rules,
+    ) -> Self {
+        Self::of(method, uri, &Arc::new(fields.clone()), now, rules)
+    }
+
+    /// [`Self::parse`] for fields that are kept anyway: they are shared.
+    pub fn of(
+        method: &Method,
+        uri: &Uri,
+        fields: &Arc<HeaderMap>,
         now: Timestamp,
         rules: &Rules,
     ) -> Self {
@@ -70,7 +83,7 @@ impl RequestFacts {
                 .contains_key(IF_RANGE)
                 .then(|| IfRange::parse(only_line(fields, &IF_RANGE), now)),
             authorization: fields.contains_key(AUTHORIZATION),
-            selecting: selecting(fields, &rules.vary),
+            selecting: Arc::clone(fields),
         }
     }
 
@@ -79,13 +92,10 @@ impl RequestFacts {
     /// `None` stands for an absent field.
     #[must_use]
     pub fn with_selecting(mut self, name: HeaderName, value: Option<HeaderValue>) -> Self {
+        let selecting = Arc::make_mut(&mut self.selecting);
         match value {
-            Some(value) => {
-                self.selecting.insert(name, value);
-            }
-            None => {
-                self.selecting.remove(name);
-            }
+            Some(value) => drop(selecting.insert(name, value)),
+            None => drop(selecting.remove(name)),
         }
         self
     }
@@ -100,12 +110,14 @@ impl RequestFacts {
         &self.uri
     }
 
+    /// Whether it carries conditions of the client's own.
+    pub(super) const fn has_conditions(&self) -> bool {
+        self.for_the_origin || self.if_none_match.is_some() || self.if_modified_since.is_some()
+    }
+
     /// Whether it carries conditions or a range of the client's own, so that the answer may not be the whole.
     pub const fn is_conditional_or_partial(&self) -> bool {
-        self.for_the_origin
-            || self.if_none_match.is_some()
-            || self.if_modified_since.is_some()
-            || self.range.is_some()
+        self.has_conditions() || self.range.is_some()
     }
 
     /// The same client asking for the whole with GET: what a fill in the background asks.
@@ -122,21 +134,6 @@ impl RequestFacts {
             range: None,
             if_range: None,
             ..self.clone()
-        }
-    }
-}
-
-fn selecting(fields: &HeaderMap, rule: &VaryRule) -> HeaderMap {
-    match rule {
-        VaryRule::Any => fields.clone(),
-        VaryRule::Only(names) => {
-            let mut out = HeaderMap::new();
-            for name in names {
-                for value in fields.get_all(name) {
-                    out.append(name, value.clone());
-                }
-            }
-            out
         }
     }
 }

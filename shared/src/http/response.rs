@@ -3,11 +3,14 @@
 use ::http::header::{CONTENT_LENGTH, ETAG, LAST_MODIFIED};
 use ::http::{HeaderMap, Method, StatusCode};
 
+use super::cache_control::number;
 use super::failure::stale_on_error;
 use super::fields::{merged_fields, only_line};
+use super::freshen::on_not_modified;
+use super::partial::on_part;
 use super::storable::{extent, to_stored};
 use super::stored::Allowance;
-use super::{EntityTag, Exchange, RequestFacts, Rules, StoredResponse, Strength};
+use super::{Combined, Exchange, Extent, ForwardAs, RequestFacts, Rules, StoredResponse};
 use crate::outcome::{NotStored, StaleReason};
 use crate::purge::{Fence, Verdict};
 use crate::time::DeltaSeconds;
@@ -32,14 +35,23 @@ pub struct Fill<'a> {
     pub host: &'a str,
     /// Path and query it is stored under, after normalising.
     pub path_and_query: &'a str,
+    /// As what it asked.
+    pub asked: ForwardAs<'a>,
 }
 
 /// What to do with the origin's answer.
 #[derive(Clone, Debug)]
 #[must_use]
 pub enum OnResponse {
-    /// Send it on, and store it with its body.
+    /// Send it on, and store it with its body: what [`StoredResponse::after_body`] makes of it, and in the place
+    /// of what is stored only if it [may](StoredResponse::may_replace). A part goes on as it came.
     Store(Box<StoredResponse>),
+    /// It has the bytes that were asked for as a [`ForwardAs::Completion`]: answer from the combination, and
+    /// store that instead of the stored part.
+    Complete(Box<Combined>),
+    /// It is a part for the client, and fits what is stored: send it on as it came, and store the
+    /// combination instead of what is stored.
+    Combine(Box<Combined>),
     /// It is a 304 for what is stored: replace the stored head by this one, keep the body, and answer from it.
     Freshen(Box<StoredResponse>),
     /// It is a 304 that forbids storing: answer from this head and the stored body once, and forget both.
@@ -61,7 +73,7 @@ pub enum OnResponse {
         /// Why it may be sent.
         because: StaleReason,
     },
-    /// It is a 304 that does not fit what is stored: ask again with [`super::ForwardAs::Fill`].
+    /// It is a 304, or an answer to a completion, that does not fit what is stored: ask again with [`super::ForwardAs::Fill`].
     AskAgain,
     /// Send it on; it is not stored.
     Pass(NotStored),
@@ -96,71 +108,15 @@ pub fn on_response(
     if request.method == Method::HEAD {
         return on_head(request, response, usable, fill, rules);
     }
+    if let Some(said) = on_part(request, response, usable, fill, rules) {
+        return said;
+    }
     match extent(response, rules)
         .and_then(|extent| to_stored(request, response, extent, fill, rules))
     {
         Ok(stored) => OnResponse::Store(Box::new(stored)),
         Err(because) => OnResponse::Pass(because),
     }
-}
-
-/// Freshening (RFC 9111 §4.3.4, R4).
-fn on_not_modified(
-    request: &RequestFacts,
-    fields: &HeaderMap,
-    stored: Option<&StoredResponse>,
-    verdict: Verdict,
-    fill: &Fill<'_>,
-    rules: &Rules,
-) -> OnResponse {
-    // The client's own condition went to the origin: there was nothing to validate.
-    let Some(stored) = stored.filter(|stored| stored.has_validator()) else {
-        return OnResponse::Pass(NotStored::NotModified);
-    };
-    // Purged while the origin was asked: nobody knows which representation it speaks of (R2, R3).
-    if verdict == Verdict::Dropped || !identifies(request, fields, stored) {
-        return OnResponse::AskAgain;
-    }
-    let merged = merged_fields(&stored.fields, fields);
-    let head = ResponseHead {
-        status: stored.status,
-        fields: &merged,
-    };
-    // The fence is the one read before asking, the surrogate keys those of the merged fields (R4).
-    match to_stored(request, head, stored.extent, fill, rules) {
-        Ok(freshened) => OnResponse::Freshen(Box::new(freshened)),
-        Err(because) => {
-            let mut head = stored.clone();
-            head.fields = merged;
-            OnResponse::AnswerOnce {
-                head: Box::new(head),
-                because,
-            }
-        }
-    }
-}
-
-/// Whether a 304 with these fields speaks of `stored` (RFC 9111 §4.3.4).
-fn identifies(request: &RequestFacts, fields: &HeaderMap, stored: &StoredResponse) -> bool {
-    if let Some(text) = only_line(fields, &ETAG) {
-        // A strong tag must be that of what is stored; a weak one, equal to it.
-        return EntityTag::parse(text)
-            .zip(stored.entity_tag.as_ref())
-            .is_some_and(|(new, own)| match new.strength() {
-                Strength::Strong => new.strongly_matches(own),
-                Strength::Weak => new.weakly_matches(own),
-            });
-    }
-    if let Some(text) = only_line(fields, &LAST_MODIFIED) {
-        // Compared as text, like the origin does, if it is no date.
-        return stored
-            .fields
-            .get(LAST_MODIFIED)
-            .is_some_and(|own| own.as_bytes() == text);
-    }
-    // Many origins leave validators out. The only ones that it can mean are those that were sent, and
-    // these are the stored response's, unless the client's own conditions went along.
-    !request.for_the_origin
 }
 
 /// A response to HEAD tells whether what is stored for GET is still right (RFC 9111 §4.3.5).
@@ -171,7 +127,10 @@ fn on_head(
     fill: &Fill<'_>,
     rules: &Rules,
 ) -> OnResponse {
-    let same_status = |stored: &&StoredResponse| stored.status == response.status;
+    let same_status = |stored: &&StoredResponse| match stored.extent {
+        Extent::Complete { .. } => stored.status == response.status,
+        Extent::Partial { .. } => response.status == StatusCode::OK,
+    };
     let Some(stored) = stored.filter(same_status) else {
         return OnResponse::Pass(NotStored::Method);
     };
@@ -206,19 +165,23 @@ enum Agreement {
 
 fn head_agreement(fields: &HeaderMap, stored: &StoredResponse) -> Agreement {
     let mut agreement = Agreement::Unknown;
-    for name in [ETAG, LAST_MODIFIED, CONTENT_LENGTH] {
+    for name in [ETAG, LAST_MODIFIED] {
         match (fields.get(&name), stored.fields.get(&name)) {
-            (Some(new), Some(own)) if new == own => {
-                // An equal length alone proves nothing.
-                if name != CONTENT_LENGTH {
-                    agreement = Agreement::Same;
-                }
-            }
-            (Some(_), Some(_)) => return Agreement::Different,
-            (None, _) | (_, None) => {}
+            (Some(new), Some(own)) if new == own => agreement = Agreement::Same,
+            // Also a validator that what is stored has not (RFC 9111 §4.3.5).
+            (Some(_), _) => return Agreement::Different,
+            (None, _) => {}
         }
     }
-    agreement
+    // Another length is another body; an equal one alone proves nothing.
+    let whole = match stored.extent {
+        Extent::Complete { length } => length,
+        Extent::Partial { complete, .. } => complete,
+    };
+    match (only_line(fields, &CONTENT_LENGTH).and_then(number), whole) {
+        (Some(new), Some(own)) if new != own => Agreement::Different,
+        _ => agreement,
+    }
 }
 
 /// Errors for which something stale may stand in (RFC 5861 §4).

@@ -4,7 +4,9 @@ use ::http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use ::http::{HeaderMap, Method};
 
 use super::cache_control::{Flags, RequestDirectives};
-use super::{EntityTag, Extent, Freshness, RequestFacts, Rules, StoredResponse, range};
+use super::{
+    CompletionRequest, EntityTag, Extent, Freshness, RequestFacts, Rules, StoredResponse, range,
+};
 use crate::outcome::{ForwardReason, StaleReason};
 use crate::purge::Verdict;
 use crate::time::{DeltaSeconds, Timestamp};
@@ -31,6 +33,8 @@ pub enum Decision {
     },
     /// Ask the origin with these validators first.
     Validate(ValidationRequest),
+    /// Ask the origin for the bytes that the stored part lacks (RFC 9111 §3.3).
+    Complete(CompletionRequest),
     /// Forward; nothing stored can help.
     Forward(ForwardReason),
     /// `only-if-cached` and nothing usable: a 504 (RFC 9111 §5.2.1.7).
@@ -77,10 +81,18 @@ pub fn decide(
     }
     let decision = match candidate(request, stored, verdict) {
         Ok(stored) => of_candidate(request, stored, verdict, now, rules),
+        Err(ForwardReason::Partial) => stored
+            .and_then(|stored| CompletionRequest::of(request, stored))
+            .map_or(
+                Decision::Forward(ForwardReason::Partial),
+                Decision::Complete,
+            ),
         Err(reason) => Decision::Forward(reason),
     };
     match decision {
-        Decision::Validate(_) | Decision::Forward(_) if request.directives.only_if_cached => {
+        Decision::Validate(_) | Decision::Complete(_) | Decision::Forward(_)
+            if request.directives.only_if_cached =>
+        {
             Decision::GatewayTimeout // (RFC 9111 §5.2.1.7)
         }
         decision => decision,

@@ -20,12 +20,16 @@ pub struct Rules {
     pub negative_lifetime: Option<DeltaSeconds>,
     /// Longest freshness lifetime that is believed. Default: one year.
     ///
-    /// The purge ledger's horizon must not be shorter than this with grace and stale-if-error (R11).
+    /// The purge ledger's horizon must not be shorter than this with grace, stale-if-error and
+    /// [`Self::stale_when_disconnected`] (R11).
     pub longest_lifetime: DeltaSeconds,
     /// Grace of a response that states none (`stale-while-revalidate`). Default: 0 s.
     pub default_grace: DeltaSeconds,
     /// How long a response that does not say may be served stale when the origin fails. Default: 0 s.
     pub default_stale_if_error: DeltaSeconds,
+    /// How long a response may be served stale while the origin cannot be reached at all, unless something
+    /// forbids it (RFC 9111 §4.2.4). Does not apply after a purge. Default: one hour.
+    pub stale_when_disconnected: DeltaSeconds,
     /// Freshness guessed from `Last-Modified`. Default: a tenth of its age, at most one day.
     pub heuristic: Heuristic,
     /// Which request fields responses may vary on. Default: any.
@@ -41,7 +45,7 @@ pub struct Rules {
     pub client_directives: ClientDirectives,
     /// What to do with responses that set cookies. Default: stored if their freshness is explicit.
     pub set_cookie: SetCookieRule,
-    /// What to do with 206 responses. Default: passed on.
+    /// What to do with 206 responses. Default: stored.
     pub partial: PartialRule,
     /// `Cache-Control` for clients. Default: as the origin sent it.
     pub browser: BrowserRule,
@@ -122,11 +126,11 @@ pub enum SetCookieRule {
 /// What to do with 206 responses (RFC 9111 §3.3, §3.4).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum PartialRule {
-    /// Passed on and not stored.
-    #[default]
-    Pass,
     /// Stored, and combined with other parts of the same representation.
+    #[default]
     Store,
+    /// Passed on and not stored.
+    Pass,
 }
 
 /// What clients get as `Cache-Control`.
@@ -160,6 +164,7 @@ impl Default for Rules {
             longest_lifetime: DeltaSeconds::days(365),
             default_grace: DeltaSeconds::ZERO,
             default_stale_if_error: DeltaSeconds::ZERO,
+            stale_when_disconnected: DeltaSeconds::hours(1),
             heuristic: Heuristic::default(),
             vary: VaryRule::Any,
             surrogate_key_fields: SURROGATE_KEY_FIELDS.to_vec(),
@@ -167,7 +172,7 @@ impl Default for Rules {
             max_stale: DeltaSeconds::days(1),
             client_directives: ClientDirectives::Honour,
             set_cookie: SetCookieRule::IfExplicit,
-            partial: PartialRule::Pass,
+            partial: PartialRule::Store,
             browser: BrowserRule::AsStored,
             most_ranges: 16,
         }

@@ -9,7 +9,7 @@ use super::freshness::{Lifetime, age_value, date_value, last_modified_value};
 use super::invalidate::Target;
 use super::range::ContentRange;
 use super::stored::Allowance;
-use super::surrogate::surrogate_keys;
+use super::surrogate::{Origin, surrogate_keys};
 use super::vary::vary_names;
 use super::{
     CacheKind, EntityTag, Extent, Fill, PartialRule, RequestFacts, ResponseHead, Rules,
@@ -38,7 +38,8 @@ pub(super) fn to_stored(
         return Err(NotStored::UrlTooLong);
     }
     let vary = VaryKey::of(vary_names(fields, rules)?, request);
-    let keys = surrogate_keys(fields, fill.host, rules)?;
+    let origin = Origin::of(&request.uri, fill.host);
+    let keys = surrogate_keys(fields, origin, rules)?;
     match lifetime {
         Lifetime::SMaxAge(_) => directives.flags.add(Flags::S_MAXAGE),
         Lifetime::Explicit(_) | Lifetime::Assumed(_) | Lifetime::None => {}
@@ -58,6 +59,7 @@ pub(super) fn to_stored(
         lifetime: lifetime.length(),
         grace: allowance(directives.stale_while_revalidate, rules.default_grace),
         stale_if_error: allowance(directives.stale_if_error, rules.default_stale_if_error),
+        when_disconnected: rules.stale_when_disconnected,
         entity_tag: only_line(fields, &ETAG).and_then(EntityTag::parse),
         last_modified: last_modified_value(fields, received_at),
         extent,
@@ -171,15 +173,16 @@ pub(super) fn extent(response: ResponseHead<'_>, rules: &Rules) -> Result<Extent
         let length = only_line(fields, &CONTENT_LENGTH).and_then(number);
         return Ok(Extent::Complete { length });
     }
-    // (RFC 9111 §3.3); several ranges in one body, and an unknown length, are passed on.
+    // (RFC 9111 §3.3); several ranges in one body are passed on.
     let range = only_line(fields, &CONTENT_RANGE).and_then(ContentRange::parse);
-    match (rules.partial, range) {
-        (PartialRule::Store, Some(range)) => Ok(Extent::Partial {
-            first: range.first,
-            last: range.last,
-            complete: range.complete,
-        }),
-        (PartialRule::Store, None) | (PartialRule::Pass, _) => Err(NotStored::Partial),
+    let (PartialRule::Store, Some(ContentRange { range, complete })) = (rules.partial, range)
+    else {
+        return Err(NotStored::Partial);
+    };
+    let length = only_line(fields, &CONTENT_LENGTH).map(number);
+    match length {
+        Some(length) if length != Some(range.length()) => Err(NotStored::Length),
+        Some(_) | None => Ok(Extent::Partial { range, complete }),
     }
 }
 

@@ -3,9 +3,10 @@
 use ::http::{HeaderMap, StatusCode};
 
 use super::cache_control::Flags;
+use super::range::ByteRange;
 use super::{EntityTag, VaryKey};
 use crate::purge::{EntryScopes, Epoch, Fence};
-use crate::time::{DeltaSeconds, Timestamp};
+use crate::time::{DeltaSeconds, Timestamp, TimestampMillis};
 
 /// What a cache holds, but for the body: the shells keep bodies.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -19,6 +20,8 @@ pub struct StoredResponse {
     pub(super) lifetime: DeltaSeconds,
     pub(super) grace: Allowance,
     pub(super) stale_if_error: Allowance,
+    /// What the rules allow when the origin cannot be reached.
+    pub(super) when_disconnected: DeltaSeconds,
     pub(super) entity_tag: Option<EntityTag>,
     pub(super) last_modified: Option<Timestamp>,
     pub(super) extent: Extent,
@@ -34,6 +37,19 @@ pub struct Exchange {
     pub requested_at: Timestamp,
     /// `response_time`: when the head of the response came.
     pub received_at: Timestamp,
+}
+
+impl Exchange {
+    /// Between these moments: what lies between them is whole seconds rounded down, even if a second turned over
+    /// meanwhile, so that an answer within milliseconds does not make a response older.
+    pub fn between(requested_at: TimestampMillis, received_at: TimestampMillis) -> Self {
+        let delay = received_at.saturating_since(requested_at).as_u64() / 1_000;
+        let received_at = received_at.timestamp();
+        Self {
+            requested_at: received_at.saturating_sub(DeltaSeconds::seconds(delay)),
+            received_at,
+        }
+    }
 }
 
 /// How long a response may be served stale, and who says so.
@@ -55,12 +71,10 @@ pub enum Extent {
     },
     /// One range (RFC 9111 §3.3).
     Partial {
-        /// Position of the first byte.
-        first: u64,
-        /// Position of the last byte.
-        last: u64,
-        /// Length of the whole.
-        complete: u64,
+        /// Their positions in the representation.
+        range: ByteRange,
+        /// Length of the whole, if the origin said so; never less than what the range needs.
+        complete: Option<u64>,
     },
 }
 
@@ -90,6 +104,14 @@ impl Freshness {
             Self::Stale {
                 by: age.saturating_sub(lifetime),
             }
+        }
+    }
+
+    /// Whether its lifetime is greater than its age.
+    pub const fn is_fresh(self) -> bool {
+        match self {
+            Self::Fresh { .. } => true,
+            Self::Stale { .. } => false,
         }
     }
 
@@ -176,6 +198,15 @@ impl StoredResponse {
         self.allowed(self.stale_if_error)
     }
 
+    /// How long it may be served stale while the origin cannot be reached; zero if it must not be.
+    pub const fn stale_when_disconnected(&self) -> DeltaSeconds {
+        match self.stale_if_error {
+            // The origin has said for how long itself (RFC 5861 §4).
+            Allowance::Stated(_) => DeltaSeconds::ZERO,
+            Allowance::Default(_) => self.allowed(Allowance::Default(self.when_disconnected)),
+        }
+    }
+
     /// Whether there is anything to validate it with.
     pub const fn has_validator(&self) -> bool {
         self.entity_tag.is_some() || self.last_modified.is_some()
@@ -206,13 +237,16 @@ impl StoredResponse {
         Freshness::of(self.lifetime, self.current_age(now))
     }
 
-    /// From when on it may not be sent without asking the origin, whatever happens: stale, and past grace and
-    /// stale-if-error.
+    /// From when on it may not be sent without asking the origin, whatever happens: stale, and past everything
+    /// that lets it be sent nevertheless.
     ///
     /// With a validator it is still worth keeping for longer; that is for the shell to weigh.
     pub fn usable_until(&self) -> Timestamp {
         let received_at = self.exchange.received_at;
-        let allowed = self.grace().max(self.stale_if_error());
+        let allowed = self
+            .grace()
+            .max(self.stale_if_error())
+            .max(self.stale_when_disconnected());
         received_at.saturating_add(
             self.lifetime
                 .saturating_add(allowed)

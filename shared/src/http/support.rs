@@ -4,8 +4,8 @@ use ::http::header::HeaderName;
 use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::{
-    Decision, Exchange, Fill, OnResponse, RequestFacts, ResponseHead, Rules, StoredResponse,
-    decide, on_response,
+    Decision, Exchange, Fill, ForwardAs, OnResponse, RequestFacts, ResponseHead, Rules,
+    StoredResponse, decide, on_response,
 };
 use crate::outcome::{ForwardReason, NotStored};
 use crate::purge::{Epoch, Fence, Incarnation, Sequence, Verdict};
@@ -62,6 +62,7 @@ pub(super) fn fill() -> Fill<'static> {
         fence: Fence::at(epoch(1)),
         host: "a.example",
         path_and_query: "/p/q?x=1",
+        asked: ForwardAs::Client,
     }
 }
 
@@ -117,6 +118,7 @@ pub(super) fn word(decision: &Decision) -> &'static str {
             ForwardReason::Request => "validate: request",
             _ => "validate: for another reason",
         },
+        Decision::Complete(_) => "complete",
         Decision::Forward(reason) => reason.as_str(),
         Decision::GatewayTimeout => "timeout",
     }

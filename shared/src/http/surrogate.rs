@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use ::http::HeaderMap;
 use ::http::header::HeaderName;
+use ::http::uri::Scheme;
+use ::http::{HeaderMap, Uri};
 use sfv::{BareItem, List, ListEntry, Parser};
 
 use super::Rules;
@@ -11,13 +12,13 @@ use super::fields::lines;
 use crate::key::{SurrogateKey, SurrogateKeys};
 use crate::outcome::NotStored;
 
-/// All surrogate keys of a response stored under `host`.
+/// All surrogate keys of a response of `origin`.
 ///
 /// # Errors
 /// When any of them is malformed or there are too many: then it is not stored (R12).
 pub(super) fn surrogate_keys(
     fields: &HeaderMap,
-    host: &str,
+    origin: Origin<'_>,
     rules: &Rules,
 ) -> Result<SurrogateKeys, NotStored> {
     let mut values = Vec::new();
@@ -33,7 +34,7 @@ pub(super) fn surrogate_keys(
         let groups = groups(fields, &name).ok_or(NotStored::CacheGroups)?;
         for group in groups {
             // The name itself for who purges by hand, and the group of this origin alone (RFC 9875 §2).
-            for text in [escaped(&group), scoped(host, &group)] {
+            for text in [escaped(&group), origin.scoped(&group)] {
                 let key = SurrogateKey::parse(&text).and_then(|key| keys.insert(key));
                 key.map_err(NotStored::SurrogateKeys)?;
             }
@@ -59,9 +60,27 @@ pub(super) fn groups(fields: &HeaderMap, name: &HeaderName) -> Option<Vec<String
         .collect()
 }
 
-/// The surrogate key of a group within one origin, so that no other origin can purge it.
-pub(super) fn scoped(host: &str, group: &str) -> String {
-    format!("cache-group://{host}/{}", escaped(group))
+/// Where a response comes from; groups are its own (RFC 9875 §2.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Origin<'a> {
+    is_plain: bool,
+    host: &'a str,
+}
+
+impl<'a> Origin<'a> {
+    /// The origin of `uri`; `host` is in lower case, with its port if that is not the scheme's own.
+    pub(super) fn of(uri: &Uri, host: &'a str) -> Self {
+        Self {
+            is_plain: uri.scheme() == Some(&Scheme::HTTP),
+            host,
+        }
+    }
+
+    /// The surrogate key of a group within this origin, so that no other origin can purge it.
+    pub(super) fn scoped(self, group: &str) -> String {
+        let scheme = if self.is_plain { "+http" } else { "" };
+        format!("cache-group{scheme}://{}/{}", self.host, escaped(group))
+    }
 }
 
 /// A group's name with what no surrogate key may have as `%20`; two that become one are purged together.
@@ -91,7 +110,9 @@ mod tests {
         for (name, value) in lines {
             fields.append(*name, value.parse().unwrap());
         }
-        let keys = surrogate_keys(&fields, "a.example", &Rules::default())?;
+        let uri = Uri::from_static("https://a.example/");
+        let origin = Origin::of(&uri, "a.example");
+        let keys = surrogate_keys(&fields, origin, &Rules::default())?;
         Ok(keys.iter().map(ToString::to_string).collect())
     }
 
@@ -108,6 +129,32 @@ mod tests {
         let expected =
             "a b c cache-group://a.example/h%20i cache-group://a.example/j d e f g h%20i j";
         assert_eq!(all.unwrap().join(" "), expected);
+    }
+
+    #[test]
+    fn groups_belong_to_one_origin() {
+        // RFC 9875 §2.1
+        let of = |uri: &'static str, host| Origin::of(&Uri::from_static(uri), host).scoped("g");
+        let secure = of("https://a.example/x", "a.example");
+        assert_eq!(secure, "cache-group://a.example/g");
+        assert_eq!(of("/x", "a.example"), secure);
+        for (uri, host) in [
+            ("http://a.example/x", "a.example"),
+            ("https://b.example/x", "b.example"),
+            ("https://a.example:8443/x", "a.example:8443"),
+        ] {
+            assert_ne!(of(uri, host), secure, "{uri}");
+        }
+    }
+
+    #[test]
+    fn thirty_two_groups_of_thirty_two_characters_fit() {
+        // RFC 9875 §2
+        let groups: Vec<String> = (0..32).map(|number| format!("\"{number:032}\"")).collect();
+        let all = keys(&[("cache-groups", &groups.join(", "))]).unwrap();
+        assert_eq!(all.len(), 64);
+        let both = keys(&[("cache-groups", "\"a\", \"A\"")]).unwrap();
+        assert_eq!(both.len(), 4);
     }
 
     #[test]

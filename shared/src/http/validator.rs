@@ -39,6 +39,14 @@ impl EntityTag {
         self.strength
     }
 
+    /// Whether equal tags mean equal bytes.
+    pub(super) const fn is_strong(&self) -> bool {
+        match self.strength {
+            Strength::Strong => true,
+            Strength::Weak => false,
+        }
+    }
+
     /// What is between the quotes.
     pub const fn opaque(&self) -> &[u8] {
         &self.opaque

@@ -1,10 +1,12 @@
 //! Which requests a stored response is for (RFC 9111 §4.1).
 
+mod preference;
+
 use ::http::HeaderMap;
-use ::http::header::{ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HeaderName, VARY};
+use ::http::header::{HeaderName, VARY};
 
 use super::cache_control::Members;
-use super::fields::lines;
+use super::fields::{lines, only_line};
 use super::{RequestFacts, Rules, StoredResponse, VaryRule};
 use crate::bytes::Writer;
 use crate::outcome::{ForwardReason, NotStored};
@@ -120,21 +122,27 @@ pub(super) fn vary_names(fields: &HeaderMap, rules: &Rules) -> Result<Vec<Header
     Ok(names)
 }
 
-/// All lines of a field as one value: members trimmed, commas alone between them (RFC 9111 §4.1).
+/// All lines of a field as one value: members trimmed, commas alone between them; a weighted list in the one
+/// form that all of its meaning have (RFC 9111 §4.1).
 fn canonical(name: &HeaderName, fields: &HeaderMap) -> Option<Box<[u8]>> {
     if !fields.contains_key(name) {
         return None;
     }
-    let members: Vec<&[u8]> = members(name, fields).collect();
-    let mut value = members.join(&b","[..]);
-    if ignores_case(name) {
-        value.make_ascii_lowercase();
+    if preference::is_weighted(name) {
+        return Some(preference::canonical(members(name, fields)).into());
     }
-    Some(value.into())
+    let members: Vec<&[u8]> = members(name, fields).collect();
+    Some(members.join(&b","[..]).into())
 }
 
 /// Whether [`canonical`] would give `expected`; without allocating.
 fn is_canonical(expected: &[u8], name: &HeaderName, fields: &HeaderMap) -> bool {
+    if only_line(fields, name) == Some(expected) {
+        return true;
+    }
+    if preference::is_weighted(name) {
+        return preference::is_canonical(expected, || members(name, fields));
+    }
     let mut rest = expected;
     let mut first = true;
     for member in members(name, fields) {
@@ -145,17 +153,9 @@ fn is_canonical(expected: &[u8], name: &HeaderName, fields: &HeaderMap) -> bool 
             rest = after;
         }
         first = false;
-        let Some((head, after)) = rest.split_at_checked(member.len()) else {
+        let Some(after) = rest.strip_prefix(member) else {
             return false;
         };
-        let same = if ignores_case(name) {
-            head.eq_ignore_ascii_case(member)
-        } else {
-            head == member
-        };
-        if !same {
-            return false;
-        }
         rest = after;
     }
     rest.is_empty()
@@ -163,11 +163,6 @@ fn is_canonical(expected: &[u8], name: &HeaderName, fields: &HeaderMap) -> bool 
 
 fn members<'a>(name: &HeaderName, fields: &'a HeaderMap) -> impl Iterator<Item = &'a [u8]> {
     lines(fields, name).flat_map(|line| Members { rest: line })
-}
-
-/// Fields whose values mean the same in either case (RFC 9110 §12.5).
-fn ignores_case(name: &HeaderName) -> bool {
-    [ACCEPT_ENCODING, ACCEPT_LANGUAGE, ACCEPT_CHARSET].contains(name)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! HTTP's decision, under what is known of the ledger.
 
-use crate::http::{Decision, RequestFacts, StoredResponse, ValidationRequest, decide};
+use crate::http::{
+    Among, Decision, Held, RequestFacts, StoredResponse, ValidationRequest, decide, decide_among,
+};
 use crate::outcome::ForwardReason;
 use crate::policy::OnLedgerLag;
 use crate::purge::{Lag, Verdict};
@@ -26,6 +28,25 @@ pub fn judge(
     }
 }
 
+/// [`judge`] for all stored responses of one URI.
+pub fn judge_among(
+    request: &RequestFacts,
+    stored: &[Held<'_>],
+    lag: Lag,
+    now: Timestamp,
+    rules: &RouteRules,
+) -> Among<Decision> {
+    let among = decide_among(request, stored, now, rules.decide());
+    let held = among.place.and_then(|place| stored.get(place));
+    Among {
+        said: match held {
+            Some(held) => under_lag(among.said, held.head, lag, rules.route().on_ledger_lag),
+            None => among.said,
+        },
+        ..among
+    }
+}
+
 fn under_lag(
     decision: Decision,
     head: &StoredResponse,
@@ -45,7 +66,9 @@ fn under_lag(
 
 #[cfg(test)]
 mod tests {
-    use crate::http::{Exchange, Fill, OnResponse, RequestFacts, ResponseHead, Rules, on_response};
+    use crate::http::{
+        Exchange, Fill, ForwardAs, OnResponse, RequestFacts, ResponseHead, Rules, on_response,
+    };
     use crate::purge::{Epoch, Fence, Incarnation, Sequence};
     use crate::time::{DeltaSeconds, Milliseconds, Timestamp};
     use ::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
@@ -79,6 +102,7 @@ mod tests {
             }),
             host: "a.example",
             path_and_query: "/",
+            asked: ForwardAs::Fill,
         };
         match on_response(&facts, response, None, Verdict::Untouched, &fill, &rules) {
             OnResponse::Store(head) => *head,

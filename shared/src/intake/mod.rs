@@ -9,6 +9,7 @@ mod cookies;
 mod forward;
 mod judge;
 mod rules;
+mod search;
 mod target;
 
 use std::sync::Arc;
@@ -16,16 +17,18 @@ use std::sync::Arc;
 use ::http::header::{ACCEPT_ENCODING, UPGRADE};
 use ::http::{HeaderMap, HeaderValue, Method};
 
-use crate::http::RequestFacts;
+use crate::http::{NoVarySearch, RequestFacts, StoredResponse};
 use crate::key::EncodedKey;
 use crate::outcome::ForwardReason;
 use crate::policy::{Route, RouteClass};
+use crate::purge::EntryScopes;
 use crate::time::Timestamp;
 use cookies::{Cookies, apply_cookies};
 
 pub use forward::origin_fields;
-pub use judge::judge;
+pub use judge::{judge, judge_among};
 pub use rules::{ROUTE_KEYS, RouteRules, Routes, browser_cache_control, route_keys};
+pub use search::{Learned, SearchRules};
 pub use target::{Target, TargetError};
 
 /// A request as the cache sees it.
@@ -36,7 +39,7 @@ pub struct Intake {
     /// Path and query as the route normalises them: what is asked of the origin, and purged by.
     pub path_and_query: Box<str>,
     /// The client's fields, less the cookies that the route leaves out.
-    pub fields: HeaderMap,
+    pub fields: Arc<HeaderMap>,
     /// What of them matters to the decisions.
     pub facts: RequestFacts,
     /// Its route, with the rules for it.
@@ -45,6 +48,8 @@ pub struct Intake {
     pub handling: Handling,
     /// Under which key its responses are stored, variants apart.
     pub key: EncodedKey,
+    /// The cookies that are part of the key.
+    cookies: Box<[u8]>,
 }
 
 /// Whether a request has to do with the stores at all.
@@ -70,18 +75,14 @@ impl Intake {
         let (cookies, keyed) = apply_cookies(&route.cookies, &mut fields);
         let handling = handling(method, route, &fields, cookies);
         let path_and_query = normalised(&target, route);
-        let key = key_of(
-            &target,
-            &path_and_query,
-            keyed.as_deref().unwrap_or_default(),
-        );
-        if handling == Handling::Cache
-            && let Some(codings) = fields.get(ACCEPT_ENCODING)
-        {
-            let codings = normalised_codings(codings);
+        let cookies_in_key: Box<[u8]> = keyed.unwrap_or_default().into();
+        let key = key_of(&target, &path_and_query, &cookies_in_key);
+        if handling == Handling::Cache && fields.contains_key(ACCEPT_ENCODING) {
+            let codings = normalised_codings(&fields);
             fields.insert(ACCEPT_ENCODING, codings);
         }
-        let facts = RequestFacts::parse(method, &target.uri, &fields, now, rules.decide());
+        let fields = Arc::new(fields);
+        let facts = RequestFacts::of(method, &target.uri, &fields, now, rules.decide());
         Self {
             target,
             path_and_query,
@@ -90,15 +91,75 @@ impl Intake {
             rules,
             handling,
             key,
+            cookies: cookies_in_key,
         }
+    }
+
+    /// The same request under what responses of its path have said about queries.
+    ///
+    /// Only the key changes: the origin is asked for the URL as it came. Responses that say `rule` themselves
+    /// are stored under this key, and no others: those that say nothing under [`Self::of`]'s. What is found
+    /// here may be stored under another name than this request's, so a purge of this one has to be looked for
+    /// besides: [`Self::alias_scopes`].
+    #[must_use]
+    pub fn under_search_rule(mut self, rule: &NoVarySearch) -> Self {
+        self.key = key_under(rule, &self.target, &self.path_and_query, &self.cookies);
+        self
+    }
+
+    /// What this request's own URL answers to when something is purged, if `stored` was stored under another.
+    ///
+    /// The ledger's verdict on these, under the fence of `stored`, counts as well as the one on its own.
+    pub fn alias_scopes(&self, stored: &StoredResponse) -> Option<EntryScopes> {
+        let name = stored.scopes().name();
+        let own = name
+            .strip_prefix(&*self.target.host)
+            .is_some_and(|rest| rest == &*self.path_and_query);
+        (!own).then(|| EntryScopes::of_url(&self.target.host, &self.path_and_query, []))
     }
 
     /// The key of another URL, given as host, path and query: what an unsafe method invalidates.
     pub fn key_of_name(&self, name: &str, routes: &Routes) -> Option<EncodedKey> {
-        let target = Target::parse(&format!("{}://{name}", self.target.scheme)).ok()?;
-        let path_and_query = normalised(&target, routes.find(target.path()).route());
+        let (target, path_and_query) = self.target_of_name(name, routes)?;
         Some(key_of(&target, &path_and_query, &[]))
     }
+
+    /// The same key under what responses of its path have said about queries.
+    pub fn key_of_name_under(
+        &self,
+        rule: &NoVarySearch,
+        name: &str,
+        routes: &Routes,
+    ) -> Option<EncodedKey> {
+        let (target, path_and_query) = self.target_of_name(name, routes)?;
+        Some(key_under(rule, &target, &path_and_query, &[]))
+    }
+
+    fn target_of_name(&self, name: &str, routes: &Routes) -> Option<(Target, Box<str>)> {
+        let target = Target::parse(&format!("{}://{name}", self.target.scheme)).ok()?;
+        let path_and_query = normalised(&target, routes.find(target.path()).route());
+        Some((target, path_and_query))
+    }
+}
+
+/// The key names its rule, so that responses of different rules never meet.
+fn key_under(
+    rule: &NoVarySearch,
+    target: &Target,
+    path_and_query: &str,
+    cookies: &[u8],
+) -> EncodedKey {
+    let (path, query) = path_and_query
+        .split_once('?')
+        .unwrap_or((path_and_query, ""));
+    EncodedKey::of([
+        target.scheme.as_bytes(),
+        target.host.as_bytes(),
+        path.as_bytes(),
+        rule.normalise(query).as_bytes(),
+        rule.to_text().as_bytes(),
+        cookies,
+    ])
 }
 
 fn key_of(target: &Target, path_and_query: &str, cookies: &[u8]) -> EncodedKey {
@@ -111,25 +172,28 @@ fn key_of(target: &Target, path_and_query: &str, cookies: &[u8]) -> EncodedKey {
 }
 
 fn handling(method: &Method, route: &Route, fields: &HeaderMap, cookies: Cookies) -> Handling {
-    if !matches!(*method, Method::GET | Method::HEAD) {
-        return Handling::Pass(ForwardReason::Method);
-    }
     let bypass = route.class == RouteClass::Bypass
         || cookies == Cookies::Bypass
         || fields.contains_key(UPGRADE);
     if bypass {
         Handling::Pass(ForwardReason::Bypass)
-    } else {
+    } else if matches!(*method, Method::GET | Method::HEAD) {
         Handling::Cache
+    } else {
+        // Its response may still be one that answers later requests (RFC 9110 §9.3.3).
+        Handling::Pass(ForwardReason::Method)
     }
 }
 
 fn normalised(target: &Target, route: &Route) -> Box<str> {
-    let (path, query) = match target.path_and_query.split_once('?') {
-        Some((path, query)) => (path, route.query.normalise(query)),
-        None => return target.path_and_query.clone(),
+    let Some((path, sent)) = target.path_and_query.split_once('?') else {
+        return target.path_and_query.clone();
     };
-    if query.is_empty() {
+    let query = route.query.normalise(sent);
+    if query == sent {
+        // An empty query is not the same as none (RFC 3986 §6.2.3).
+        target.path_and_query.clone()
+    } else if query.is_empty() {
         path.into()
     } else {
         format!("{path}?{query}").into()
@@ -139,48 +203,42 @@ fn normalised(target: &Target, route: &Route) -> Box<str> {
 /// The codings that a client takes, in one of few spellings, so that few variants arise.
 ///
 /// `identity;q=0` and codings that nobody serves are left out.
-fn normalised_codings(value: &HeaderValue) -> HeaderValue {
-    let text = value.to_str().unwrap_or_default();
-    let takes = |coding: &str| {
-        text.split(',').any(|member| {
-            let mut parts = member.split(';').map(str::trim);
-            let name = parts.next().unwrap_or_default();
-            let refused = parts.any(|part| {
-                let weight = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
-                weight.is_some_and(|weight| weight.trim_matches(['0', '.']).is_empty())
-            });
-            name.eq_ignore_ascii_case(coding) && !refused
-        })
-    };
-    let codings: Vec<&str> = ["zstd", "br", "gzip"]
-        .into_iter()
-        .filter(|coding| takes(coding))
-        .collect();
-    let codings = if codings.is_empty() {
-        "identity".to_owned()
-    } else {
-        codings.join(", ")
-    };
-    HeaderValue::try_from(codings).unwrap_or_else(|_| HeaderValue::from_static("identity"))
+fn normalised_codings(fields: &HeaderMap) -> HeaderValue {
+    let lines = fields.get_all(ACCEPT_ENCODING).iter();
+    let taken = lines
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .filter_map(coding)
+        .fold(0, |taken, coding| taken | 1 << coding);
+    let text = CODINGS.get(taken).copied().unwrap_or("identity");
+    HeaderValue::from_static(text)
 }
+
+/// The place of a coding that the client takes; none if it refuses it, or if nobody serves it.
+fn coding(member: &[u8]) -> Option<usize> {
+    let mut parts = member.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let name = parts.next()?;
+    let place = [&b"br"[..], b"gzip", b"zstd"]
+        .iter()
+        .position(|coding| coding.eq_ignore_ascii_case(name))?;
+    let is_zero = |byte: &u8| matches!(byte, b'0' | b'.');
+    let refused = parts.any(|part| match part {
+        [b'q' | b'Q', b'=', weight @ ..] => weight.iter().all(is_zero),
+        _ => false,
+    });
+    (!refused).then_some(place)
+}
+
+/// By which of `br`, `gzip` and `zstd` are taken; in the order that the engine gives such lists.
+const CODINGS: [&str; 8] = [
+    "identity",
+    "br",
+    "gzip",
+    "br, gzip",
+    "zstd",
+    "br, zstd",
+    "gzip, zstd",
+    "br, gzip, zstd",
+];
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
-    #[test]
-    fn codings_come_in_few_spellings() {
-        for (given, normal) in [
-            ("gzip, deflate, br, zstd", "zstd, br, gzip"),
-            ("GZIP;q=0.5,br;q=0", "gzip"),
-            ("br;q=0.000, gzip ; q=1", "gzip"),
-            ("deflate", "identity"),
-            ("", "identity"),
-        ] {
-            let value = HeaderValue::from_static(given);
-            assert_eq!(normalised_codings(&value), normal, "{given}");
-        }
-    }
-}
+mod tests;

@@ -49,14 +49,19 @@ pub(super) fn differences(said: &Said, fields: &Fields) -> Vec<String> {
         check("detail", got.is_some_and(|got| got.contains(detail)));
     }
     if let Some(names) = &said.before {
-        let got: Vec<_> = before.iter().filter_map(|item| text_of(&item.bare_item)).collect();
+        let got: Vec<_> = before
+            .iter()
+            .filter_map(|item| text_of(&item.bare_item))
+            .collect();
         check("members", got == *names);
     }
     wrong
 }
 
 fn members(text: &str) -> Result<Vec<Item>, String> {
-    let list: List = Parser::new(text).parse().map_err(|error| error.to_string())?;
+    let list: List = Parser::new(text)
+        .parse()
+        .map_err(|error| error.to_string())?;
     let item = |entry| match entry {
         ListEntry::Item(item) => Ok(item),
         ListEntry::InnerList(_) => Err("a member is a list".to_owned()),
@@ -66,7 +71,8 @@ fn members(text: &str) -> Result<Vec<Item>, String> {
 
 fn parameter<'a>(item: &'a Item, name: &str) -> Option<&'a BareItem> {
     let mut all = item.params.iter();
-    all.find(|(key, _)| key.as_str() == name).map(|(_, value)| value)
+    all.find(|(key, _)| key.as_str() == name)
+        .map(|(_, value)| value)
 }
 
 fn flag(item: &Item, name: &str) -> bool {
@@ -78,7 +84,9 @@ fn integer(item: &Item, name: &str) -> Option<i64> {
 }
 
 fn token(item: &Item, name: &str) -> Option<String> {
-    parameter(item, name)?.as_token().map(|token| token.as_str().to_owned())
+    parameter(item, name)?
+        .as_token()
+        .map(|token| token.as_str().to_owned())
 }
 
 fn text_of(item: &BareItem) -> Option<String> {

@@ -69,7 +69,9 @@ impl Connection {
         let is_framed =
             request.fields.has("content-length") || request.fields.has("transfer-encoding");
         if !request.body.is_empty() && !is_framed {
-            bytes.extend_from_slice(format!("Content-Length: {}\r\n", request.body.len()).as_bytes());
+            bytes.extend_from_slice(
+                format!("Content-Length: {}\r\n", request.body.len()).as_bytes(),
+            );
         }
         bytes.extend_from_slice(b"\r\n");
         bytes.extend_from_slice(&request.body);

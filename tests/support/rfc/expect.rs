@@ -30,7 +30,10 @@ pub fn of_response(
         let got = fields.text("age").and_then(|age| age.parse::<u64>().ok());
         let range = age..=age.saturating_add(SLACK);
         if fields.all("age").len() != 1 || !got.is_some_and(|got| range.contains(&got)) {
-            wrong.push(format!("Age {age} expected, got {:?}", fields.joined("age")));
+            wrong.push(format!(
+                "Age {age} expected, got {:?}",
+                fields.joined("age")
+            ));
         }
     }
     if let Some(said) = &expect.cache_status {
@@ -40,7 +43,11 @@ pub fn of_response(
         before_final(informational, got, values, &mut wrong)?;
     }
     content(expect, got, values, &mut wrong)?;
-    exact_lines(&values.fields(&expect.trailers)?, &got.body.trailers, &mut wrong);
+    exact_lines(
+        &values.fields(&expect.trailers)?,
+        &got.body.trailers,
+        &mut wrong,
+    );
     Ok(wrong)
 }
 
@@ -67,7 +74,10 @@ pub fn of_request(saw: &Saw, got: &Asked, values: &Values) -> Result<Vec<String>
     if let Some(body) = &saw.body {
         let body = values.fill(body)?;
         if body != got.body {
-            wrong.push(format!("content {:?} expected", String::from_utf8_lossy(&body)));
+            wrong.push(format!(
+                "content {:?} expected",
+                String::from_utf8_lossy(&body)
+            ));
         }
     }
     for line in &mut wrong {
@@ -95,7 +105,9 @@ fn exact_lines(expected: &Fields, got: &Fields, wrong: &mut Vec<String>) {
                 lines.map(|line| line.escape_ascii().to_string()).collect()
             };
             let (expected, got) = (text(expected), text(got));
-            wrong.push(format!("lines of {name}: {expected:?} expected, got {got:?}"));
+            wrong.push(format!(
+                "lines of {name}: {expected:?} expected, got {got:?}"
+            ));
         }
     }
 }
@@ -113,7 +125,10 @@ fn contained(expected: &Fields, got: &Fields, wrong: &mut Vec<String>) {
 fn names(fields: &Fields) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
     for line in &fields.0 {
-        if !names.iter().any(|name| name.eq_ignore_ascii_case(&line.name)) {
+        if !names
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(&line.name))
+        {
             names.push(&line.name);
         }
     }
@@ -139,10 +154,16 @@ fn before_final(
     values: &Values,
     wrong: &mut Vec<String>,
 ) -> Result<(), ValueError> {
-    let statuses: Vec<_> = got.informational.iter().map(super::wire::Head::status).collect();
+    let statuses: Vec<_> = got
+        .informational
+        .iter()
+        .map(super::wire::Head::status)
+        .collect();
     let wanted: Vec<_> = expected.iter().map(|head| head.status).collect();
     if statuses != wanted {
-        wrong.push(format!("before the final response {wanted:?} expected, got {statuses:?}"));
+        wrong.push(format!(
+            "before the final response {wanted:?} expected, got {statuses:?}"
+        ));
         return Ok(());
     }
     for (expected, got) in expected.iter().zip(&got.informational) {
@@ -158,7 +179,11 @@ fn content(
     wrong: &mut Vec<String>,
 ) -> Result<(), ValueError> {
     if got.body.is_truncated != expect.truncated {
-        let how = if expect.truncated { "breaks off" } else { "is whole" };
+        let how = if expect.truncated {
+            "breaks off"
+        } else {
+            "is whole"
+        };
         wrong.push(format!("the content must be one that {how}"));
     }
     let bytes = &got.body.bytes;

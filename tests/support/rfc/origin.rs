@@ -244,7 +244,10 @@ impl Scripts {
             return Answer::new(200, &fields, "settled");
         }
         let path = asked.target.split('?').next().unwrap_or_default();
-        let end = path.match_indices('/').nth(2).map_or(path.len(), |(at, _)| at);
+        let end = path
+            .match_indices('/')
+            .nth(2)
+            .map_or(path.len(), |(at, _)| at);
         let script = self.by_path.lock().unwrap().get(&path[..end]).cloned();
         let Some(script) = script else {
             return Answer::new(404, &[("Cache-Control", "no-store")], "no such script");
@@ -252,7 +255,11 @@ impl Scripts {
         let mut state = script.lock().unwrap();
         state.asked.push(asked);
         state.answers.pop_front().unwrap_or_else(|| {
-            Answer::new(500, &[("Cache-Control", "no-store")], "the origin has no answer left")
+            Answer::new(
+                500,
+                &[("Cache-Control", "no-store")],
+                "the origin has no answer left",
+            )
         })
     }
 }

@@ -284,7 +284,9 @@ pub fn load() -> Result<Vec<Case>, TableError> {
     let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     files.retain(|file| {
         file.extension().is_some_and(|ending| ending == "toml")
-            && file.file_stem().is_some_and(|stem| stem != super::gaps::FILE)
+            && file
+                .file_stem()
+                .is_some_and(|stem| stem != super::gaps::FILE)
     });
     files.sort();
     let mut cases: Vec<Case> = Vec::new();
@@ -425,7 +427,13 @@ impl Case {
         let text = format!("{}-{}", self.file, self.name);
         let mut slug: String = text
             .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+            .map(|c| {
+                if c.is_ascii_alphanumeric() {
+                    c.to_ascii_lowercase()
+                } else {
+                    '-'
+                }
+            })
             .collect();
         while slug.contains("--") {
             slug = slug.replace("--", "-");
@@ -463,7 +471,9 @@ impl Step {
         if self.origin_then.is_some() && self.origin.is_none()
             || self.origin_then_saw.is_some() && self.origin_then.is_none()
         {
-            return Err("a second request of the origin needs a first one and an answer".to_owned());
+            return Err(
+                "a second request of the origin needs a first one and an answer".to_owned(),
+            );
         }
         for answer in self.origin.iter().chain(&self.origin_then) {
             if !answer.trailers.is_empty() && !answer.chunked {
@@ -481,7 +491,12 @@ impl Step {
             path: "/rfc/x".to_owned(),
         };
         let expect = &self.expect;
-        let mut lines = vec![&self.fields, &expect.fields, &expect.lines, &expect.contains];
+        let mut lines = vec![
+            &self.fields,
+            &expect.fields,
+            &expect.lines,
+            &expect.contains,
+        ];
         lines.push(&expect.trailers);
         for informational in expect.informational.iter().flatten() {
             lines.push(&informational.fields);

@@ -189,7 +189,12 @@ fn head(bytes: &[u8]) -> io::Result<Head> {
     let fields = match httparse::parse_headers(rest, &mut parsed) {
         Ok(httparse::Status::Complete((_, fields))) => fields,
         Ok(httparse::Status::Partial) => return Err(io::ErrorKind::UnexpectedEof.into()),
-        Err(error) => return Err(io::Error::other(format!("{error}: {:?}", rest.escape_ascii().to_string()))),
+        Err(error) => {
+            return Err(io::Error::other(format!(
+                "{error}: {:?}",
+                rest.escape_ascii().to_string()
+            )));
+        }
     };
     let line = |field: &httparse::Header<'_>| Line {
         name: field.name.to_owned(),
@@ -225,11 +230,7 @@ pub async fn read_body(
 }
 
 /// Whether all of `length` came.
-async fn take(
-    from: &mut (impl AsyncBufRead + Unpin),
-    length: u64,
-    into: &mut Vec<u8>,
-) -> bool {
+async fn take(from: &mut (impl AsyncBufRead + Unpin), length: u64, into: &mut Vec<u8>) -> bool {
     let came = from.take(length).read_to_end(into).await;
     came.is_ok_and(|came| u64::try_from(came) == Ok(length))
 }

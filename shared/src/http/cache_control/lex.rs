@@ -33,6 +33,7 @@ pub(super) fn directives<'a>(
 }
 
 /// The members of a comma-separated list that are not empty, trimmed; commas in quoted strings do not separate.
+#[derive(Clone)]
 pub(in crate::http) struct Members<'a> {
     pub(in crate::http) rest: &'a [u8],
 }
@@ -52,6 +53,22 @@ impl<'a> Iterator for Members<'a> {
         }
         None
     }
+}
+
+/// The trimmed parts between semicolons that are not in quoted strings.
+pub(in crate::http) fn segments(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |byte| {
+        let within = quoted;
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if within => escaped = true,
+            b'"' => quoted = !within,
+            _ => {}
+        }
+        *byte == b';' && !within
+    })
+    .map(<[u8]>::trim_ascii)
 }
 
 fn member_end(text: &[u8]) -> usize {

@@ -4,7 +4,7 @@ use ::http::HeaderMap;
 use ::http::header::HeaderName;
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
-use super::lex::{Members, delta_seconds, directives};
+use super::lex::{Members, delta_seconds, directives, segments};
 use super::{Flags, ResponseDirectives};
 use crate::http::CacheKind;
 use crate::http::fields::lines;
@@ -16,7 +16,7 @@ pub(super) fn parse(fields: &HeaderMap, name: &HeaderName) -> Option<ResponseDir
         return None;
     }
     let mut directives = if name.as_str() == "surrogate-control" {
-        surrogate_control(fields, name)
+        surrogate_control(fields, name)?
     } else {
         dictionary(fields, name)?
     };
@@ -72,10 +72,20 @@ fn dictionary(fields: &HeaderMap, name: &HeaderName) -> Option<ResponseDirective
     Some(all)
 }
 
-/// `Surrogate-Control` (W3C Edge Architecture): `Cache-Control` syntax, and `max-age=600+30` is 30 seconds of grace.
-fn surrogate_control(fields: &HeaderMap, name: &HeaderName) -> ResponseDirectives {
-    let mut all = ResponseDirectives::of_lines(lines(fields, name), CacheKind::Shared);
-    for directive in directives(lines(fields, name)) {
+/// `Surrogate-Control` (W3C Edge Architecture 1.0 §2.3): `Cache-Control` syntax, and `max-age=600+30` is 30 seconds of grace.
+///
+/// None if all of it is aimed at others.
+fn surrogate_control(fields: &HeaderMap, name: &HeaderName) -> Option<ResponseDirectives> {
+    let members = ours(lines(fields, name).flat_map(|line| Members { rest: line }));
+    if members.is_empty() {
+        return None;
+    }
+    let mut all = ResponseDirectives::of_lines(members.iter().copied(), CacheKind::Shared);
+    for directive in directives(members.iter().copied()) {
+        // This cache may well be a remote one.
+        if directive.name.eq_ignore_ascii_case(b"no-store-remote") {
+            all.flags.add(Flags::NO_STORE);
+        }
         let super::Argument::Token(text) = directive.argument else {
             continue;
         };
@@ -92,5 +102,55 @@ fn surrogate_control(fields: &HeaderMap, name: &HeaderName) -> ResponseDirective
             all.stale_while_revalidate = Some(extension);
         }
     }
-    all
+    Some(all)
+}
+
+/// At whom a directive is aimed: `max-age=60;name` at one surrogate, `max-age=60;!name` at all others.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Aim {
+    Everybody,
+    Us,
+    Others,
+}
+
+impl Aim {
+    fn of<'a>(mut targets: impl Iterator<Item = &'a [u8]>) -> Self {
+        let Some(target) = targets.next() else {
+            return Self::Everybody;
+        };
+        match target.strip_prefix(b"!") {
+            Some(name) if name.eq_ignore_ascii_case(OWN_NAME) => Self::Others,
+            Some(_) => Self::Everybody,
+            None if target.eq_ignore_ascii_case(OWN_NAME) => Self::Us,
+            None => Self::Others,
+        }
+    }
+}
+
+const OWN_NAME: &[u8] = b"terrace";
+
+/// The directives for this surrogate without their targets; one that is aimed at us replaces the general ones
+/// of its name.
+fn ours<'a>(members: impl Iterator<Item = &'a [u8]>) -> Vec<&'a [u8]> {
+    let (mut own, mut general) = (Vec::new(), Vec::new());
+    for member in members {
+        let mut parts = segments(member);
+        let directive = parts.next().unwrap_or_default();
+        match Aim::of(parts) {
+            Aim::Us => own.push(directive),
+            Aim::Everybody => general.push(directive),
+            Aim::Others => {}
+        }
+    }
+    general.retain(|directive| {
+        let is_replaced = |other: &&[u8]| name_of(other).eq_ignore_ascii_case(name_of(directive));
+        !own.iter().any(is_replaced)
+    });
+    own.extend(general);
+    own
+}
+
+fn name_of(directive: &[u8]) -> &[u8] {
+    let name = directive.split(|byte| *byte == b'=').next();
+    name.unwrap_or_default()
 }

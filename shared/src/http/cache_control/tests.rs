@@ -213,3 +213,50 @@ fn surrogate_control_may_state_its_grace() {
         Some(seconds(0))
     );
 }
+
+#[test]
+fn surrogate_control_is_read_as_far_as_it_is_aimed_at_us() {
+    // W3C Edge Architecture 1.0 §2.3
+    for (value, max_age) in [
+        ("max-age=60;terrace", Some(60)),
+        ("max-age=60;other", None),
+        ("max-age=60, max-age=5;other", Some(60)),
+        ("max-age=60, max-age=500;Terrace", Some(500)),
+        ("max-age=60;!terrace, max-age=5", Some(5)),
+        ("max-age=60;!other", Some(60)),
+        ("max-age=60 ; terrace, content=\"a;b, max-age=1\"", Some(60)),
+        ("max-age=x;other", None),
+        ("max-age=x", Some(0)),
+    ] {
+        let directives = response(&[&format!("surrogate-control: {value}")]);
+        assert_eq!(directives.max_age, max_age.map(seconds), "{value}");
+    }
+    for (value, flags) in [
+        ("no-store", Flags::NO_STORE),
+        ("no-store;other", Flags::default()),
+        ("no-store;terrace", Flags::NO_STORE),
+        ("no-store-remote", Flags::NO_STORE),
+        ("no-store;!terrace", Flags::default()),
+    ] {
+        let directives = response(&[&format!("surrogate-control: {value}")]);
+        assert_eq!(directives.flags, flags, "{value}");
+    }
+    let others = response(&[
+        "surrogate-control: max-age=9;other",
+        "cache-control: no-store",
+    ]);
+    assert_eq!(others.flags, Flags::NO_STORE);
+    assert!(!others.targeted);
+    let aimed = response(&["surrogate-control: max-age=60+30;terrace, max-age=1"]);
+    assert_eq!(aimed.stale_while_revalidate, Some(seconds(30)));
+}
+
+#[test]
+fn proxy_revalidate_is_for_shared_caches() {
+    // RFC 9111 §5.2.2.8
+    let lines = fields(&["cache-control: proxy-revalidate"]);
+    let private = ResponseDirectives::parse(&lines, &Rules::private());
+    assert_eq!(private.flags, Flags::default());
+    let shared = ResponseDirectives::parse(&lines, &Rules::default());
+    assert_eq!(shared.flags, Flags::PROXY_REVALIDATE);
+}

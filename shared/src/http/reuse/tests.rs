@@ -262,9 +262,11 @@ fn a_stored_part_answers_only_for_its_bytes() {
         (&["range: bytes=12-13,15-16"], "reuse"),
         (&["range: bytes=12-13", "if-range: \"a\""], "reuse"),
         (&["range: bytes=12-13", "if-range: \"b\""], "partial"),
-        (&["range: bytes=9-13"], "partial"),
+        (&["range: bytes=9-13"], "complete"),
+        (&["range: bytes=12-"], "complete"),
+        (&["range: bytes=9-20"], "partial"),
         (&["range: bytes=-10"], "partial"),
-        (&["range: bytes=12-"], "partial"),
+        (&["range: bytes=9-13,15-16"], "partial"),
         (&[], "partial"),
     ] {
         assert_eq!(

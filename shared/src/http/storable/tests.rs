@@ -1,4 +1,5 @@
 use super::*;
+use crate::http::range::ByteRange;
 use crate::http::support::{URL, epoch, fill, get, request_as, store, store_with};
 use crate::http::{OnResponse, VaryRule, on_response};
 use crate::key::SurrogateKeyError;
@@ -49,10 +50,12 @@ fn what_may_not_be_stored_says_why() {
         (412, &[fresh], Err(NotStored::Status)),
         (416, &[fresh], Err(NotStored::Status)),
         (100, &[fresh], Err(NotStored::Status)),
+        (206, &[fresh, "content-range: bytes 0-1/2"], Ok(())),
+        (206, &[fresh], Err(NotStored::Partial)),
         (
             206,
-            &[fresh, "content-range: bytes 0-1/2"],
-            Err(NotStored::Partial),
+            &[fresh, "content-range: bytes 0-1/2", "content-length: 3"],
+            Err(NotStored::Length),
         ),
         (
             200,
@@ -272,7 +275,7 @@ fn scopes_name_the_url_and_every_surrogate_key() {
 }
 
 #[test]
-fn parts_are_stored_only_when_asked_for_and_well_formed() {
+fn parts_are_stored_if_they_say_which_bytes_they_are() {
     // RFC 9111 §3.3
     let rules = Rules {
         partial: PartialRule::Store,
@@ -284,14 +287,19 @@ fn parts_are_stored_only_when_asked_for_and_well_formed() {
         (
             "content-range: bytes 2-4/9",
             Some(Extent::Partial {
-                first: 2,
-                last: 4,
-                complete: 9,
+                range: ByteRange { first: 2, last: 4 },
+                complete: Some(9),
             }),
         ),
         ("content-range: bytes 2-9/9", None),
         ("content-range: bytes 4-2/9", None),
-        ("content-range: bytes 2-4/*", None),
+        (
+            "content-range: bytes 2-4/*",
+            Some(Extent::Partial {
+                range: ByteRange { first: 2, last: 4 },
+                complete: None,
+            }),
+        ),
         ("content-range: lines 2-4/9", None),
         ("x: y", None),
     ] {

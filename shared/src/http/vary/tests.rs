@@ -1,4 +1,5 @@
 use ::http::Method;
+use ::http::header::ACCEPT_ENCODING;
 
 use super::*;
 use crate::http::support::{get, request_as, store_with};
@@ -35,8 +36,32 @@ fn values_match_when_they_mean_the_same() {
         assert_eq!(key == other, same, "{stored:?} {asked:?}");
         assert_eq!(key.to_bytes() == other.to_bytes(), same);
     }
-    let language = stored_for(&["accept-language: en, DE"], "vary: accept-language").vary;
-    assert!(language.matches(&get(&["accept-language: EN,de"])));
+}
+
+#[test]
+fn weighted_lists_match_in_whatever_order_and_spelling() {
+    // RFC 9111 §4.1, RFC 9110 §12.5
+    for (name, stored, asked, same) in [
+        ("accept-language", "en, DE", "de;q=1,EN", true),
+        ("accept-language", "en, de;q=0.5", "de;q=0.50, en", true),
+        ("accept-language", "en, de;q=0.5", "de, en;q=0.5", false),
+        ("accept-encoding", "gzip, br", "br , GZIP", true),
+        ("accept-encoding", "", "identity", false),
+        ("accept", "text/html;level=1", "text/html", false),
+        ("accept-charset", "utf-8;q=0.9", "UTF-8;Q=0.900", true),
+        ("x-list", "a, b", "b, a", false),
+    ] {
+        let line = |value: &str| format!("{name}: {value}");
+        let vary = format!("vary: {name}");
+        let one = stored_for(&[&line(stored)], &vary).vary;
+        assert_eq!(one.matches(&get(&[&line(asked)])), same, "{stored} {asked}");
+        let other = stored_for(&[&line(asked)], &vary).vary;
+        assert_eq!(one == other, same, "{stored} {asked}");
+        assert!(one.matches(&get(&[&line(stored)])));
+        assert!(!one.matches(&get(&[])));
+    }
+    let one = stored_for(&["accept: a, b"], "vary: accept").vary;
+    assert!(one.matches(&get(&["accept: b", "accept: a"])));
 }
 
 #[test]

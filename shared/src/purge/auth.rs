@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use terrace_shared::purge::{Pattern, Scope, ScopeError};
+
+use super::{Pattern, Scope, ScopeError};
 
 /// The tokens that may purge. Default: none, so nobody may.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -80,19 +81,6 @@ impl Tokens {
     }
 }
 
-#[cfg(test)]
-impl Tokens {
-    /// The one token whose text is `token`.
-    pub(crate) fn of_one(name: &str, token: &str, allow: &[&str]) -> Self {
-        let pattern = |text: &&str| Pattern::parse(text).expect("a test's pattern is one");
-        Self(vec![Token {
-            name: name.into(),
-            sha256: Sha256::digest(token).into(),
-            allow: allow.iter().map(pattern).collect(),
-        }])
-    }
-}
-
 impl Token {
     fn new(config: TokenConfig) -> Result<Self, TokensError> {
         let TokenConfig {
@@ -158,9 +146,18 @@ fn hash_from_hex(text: &str) -> Option<[u8; 32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn tokens(token: &str, allow: &[&str]) -> Tokens {
-        Tokens::of_one("t", token, allow)
+        Tokens(vec![Token {
+            name: "t".into(),
+            sha256: Sha256::digest(token).into(),
+            allow: allow
+                .iter()
+                .map(|text| Pattern::parse(text).unwrap())
+                .collect(),
+        }])
     }
 
     #[test]

@@ -1,0 +1,72 @@
+// Writes what a conformance run found, beside the figures of other caches.
+
+import { existsSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const at = (path) => fileURLToPath(new URL(path, import.meta.url));
+const read = (path) => (existsSync(at(path)) ? JSON.parse(readFileSync(at(path), "utf8")) : {});
+
+/** The report in Markdown, of runs `{target, scored}`. */
+export function report(suite, runs) {
+  const lines = [
+    "# What the public HTTP cache tests say",
+    "",
+    `Written by \`make conformance\`: ${describe(suite)}, ${suite.tests.length} tests of its command line, scored by its own code with dependencies honoured.`,
+    "",
+    "Its README warns, and the warning stands beside every figure here:",
+    "",
+    "> passing all of the tests currently means nothing -- this is not a conformance test suite, it's just the start of a conversation, and a tool to assess how a cache behaves.",
+    "",
+    ...table(suite, runs),
+    ...runs.filter((run) => run.target.ours).flatMap((run) => failures(run)),
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+/** One line for a terminal. */
+export function summary({ target, scored }) {
+  const { required, optimal, check } = scored;
+  return `${target.title}: ${required.passed} of ${required.of} required, ${optimal.passed} of ${optimal.of} optimal (${check.passed} of ${check.of} surveys answered yes)`;
+}
+
+const describe = (suite) => (suite.isPackage ? `the npm package \`http-cache-tests\` ${suite.version}` : `a newer state of \`http-cache-tests\` than npm has`);
+
+function table(suite, runs) {
+  const [first] = runs;
+  const { anchors, measured } = read("anchors.json");
+  const both = ({ required, optimal }) => required.passed + optimal.passed;
+  const { required, optimal } = first.scored;
+  const lines = [
+    `| measured here | required, of ${required.of} | optimal, of ${optimal.of} | both, of ${required.of + optimal.of} |`,
+    "|---|---|---|---|",
+    ...runs.map(({ target, scored }) => `| ${target.title} | ${scored.required.passed} | ${scored.optimal.passed} | ${both(scored)} |`),
+    "",
+    measured,
+    "",
+    "| measured elsewhere | required, of 160 | optimal, of 105 | both, of 265 |",
+    "|---|---|---|---|",
+    ...anchors.map((row) => `| ${row.join(" | ")} |`),
+    "",
+  ];
+  return lines;
+}
+
+function failures({ target, scored }) {
+  const reasons = read("reasons.json");
+  const lines = [`## ${target.title}: tests not passed`, ""];
+  for (const kind of ["required", "optimal"]) {
+    const failed = scored.failed.filter((test) => test.kind === kind);
+    lines.push(failed.length === 0 ? `Every ${kind} test passes.` : `${failed.length} of the ${kind} tests:`, "");
+    for (const test of failed) {
+      const reason = reasons[test.id]?.[target.name] ?? reasons[test.id]?.all;
+      lines.push(`- \`${test.id}\`: ${plain(test.name)}`);
+      lines.push(`  - the suite: ${test.verdict}, ${test.why}`);
+      lines.push(`  - why: ${reason ?? "not explained yet"}`);
+    }
+    if (failed.length > 0) lines.push("");
+  }
+  return lines;
+}
+
+/** A test's name without its links and without what changes from run to run. */
+const plain = (name) => name.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1");

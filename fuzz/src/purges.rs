@@ -1,0 +1,173 @@
+//! Purges: what clients send, what the ledger keeps and replicas fetch.
+
+use terrace_shared::policy::PathPattern;
+use terrace_shared::purge::auth::{Tokens, bearer};
+use terrace_shared::purge::wire::{MOST_SCOPES, PurgeRequest};
+use terrace_shared::purge::{
+    EntryScopes, Epoch, Fence, Ledger, LedgerLimits, Pattern, Purge, Scope, Update,
+};
+use terrace_shared::time::{DeltaSeconds, Timestamp, TimestampMillis};
+
+use crate::fields::halves;
+use crate::message::{HOST, PATH, epoch};
+
+const LIMITS: LedgerLimits = LedgerLimits {
+    marks: 64,
+    patterns: 8,
+    horizon: DeltaSeconds::days(1),
+};
+
+/// Updates and purges as the ledger writes them.
+pub(crate) fn ledger(bytes: &[u8]) {
+    if let Ok(purge) = Purge::decode(bytes) {
+        assert_eq!(
+            Purge::decode(&purge.encode()).as_ref(),
+            Ok(&purge),
+            "the purge is not read back"
+        );
+        check_purge(purge);
+    }
+    let Ok(update) = Update::decode(bytes, LIMITS) else {
+        return;
+    };
+    let written = update.encode();
+    let again = Update::decode(&written, LIMITS).expect("what was written is read");
+    assert_eq!(again.encode(), written, "the update is not read back");
+    let mut ledger = Ledger::new(epoch(1).incarnation, LIMITS);
+    if ledger.update(update).is_ok() {
+        check_ledger(&mut ledger);
+    }
+}
+
+fn check_purge(purge: Purge) {
+    let mut ledger = Ledger::new(epoch(1).incarnation, LIMITS);
+    let before = Fence::at(ledger.epoch());
+    let scopes = EntryScopes::of_url(HOST, PATH, []);
+    let worst = ledger.verdict(&before, &scopes);
+    let _ = ledger.append(purge);
+    assert!(
+        ledger.verdict(&before, &scopes) >= worst,
+        "a purge makes it usable"
+    );
+    check_ledger(&mut ledger);
+}
+
+/// A verdict never gets better, and what is kept stays bounded (R11).
+fn check_ledger(ledger: &mut Ledger) {
+    let scopes = EntryScopes::of_url(HOST, PATH, []);
+    let fence = Fence::at(Epoch {
+        sequence: ledger.floor(),
+        ..ledger.epoch()
+    });
+    let before = ledger.verdict(&fence, &scopes);
+    ledger.compact(Timestamp::from_unix_seconds(0));
+    assert!(
+        ledger.verdict(&fence, &scopes) >= before,
+        "compaction forgets"
+    );
+    assert!(
+        ledger.mark_count() <= 1 << 16,
+        "{} marks",
+        ledger.mark_count()
+    );
+}
+
+/// A purge as JSON.
+pub(crate) fn requests(bytes: &[u8]) {
+    let now = TimestampMillis::from_unix_millis(1_000);
+    let Ok(request) = PurgeRequest::from_json(bytes) else {
+        return;
+    };
+    let Ok(purge) = request.into_purge(now) else {
+        return;
+    };
+    assert!((1..=MOST_SCOPES).contains(&purge.scopes.len()));
+    let again = PurgeRequest::from_purge(&purge)
+        .into_purge(now)
+        .expect("it was one");
+    let sorted = |purge: &Purge| {
+        let mut scopes: Vec<String> = purge.scopes.iter().map(Scope::to_string).collect();
+        scopes.sort_unstable();
+        scopes
+    };
+    assert_eq!(sorted(&again), sorted(&purge), "it is not read back");
+    assert_eq!(
+        Purge::decode(&purge.encode()).as_ref(),
+        Ok(&purge),
+        "it is not kept"
+    );
+    check_purge(purge);
+}
+
+/// A glob or a path pattern, an empty line, and what it is held against.
+pub(crate) fn patterns(bytes: &[u8]) {
+    let (pattern, name) = halves(bytes);
+    let (Ok(text), Ok(name)) = (std::str::from_utf8(pattern), std::str::from_utf8(name)) else {
+        return;
+    };
+    if let Ok(path) = PathPattern::parse(text) {
+        assert_eq!(PathPattern::parse(path.as_str()).as_ref(), Ok(&path));
+        assert_eq!(path.matches(name), path.capture(name).is_some());
+    }
+    let Ok(pattern) = Pattern::parse(text) else {
+        return;
+    };
+    assert_eq!(Pattern::parse(pattern.as_str()).as_ref(), Ok(&pattern));
+    let short = name.get(..256).unwrap_or(name);
+    let path = short.find('/').and_then(|slash| short.get(slash..));
+    let expected = matches_slowly(text.as_bytes(), short.as_bytes())
+        || text.starts_with('/')
+            && path.is_some_and(|path| matches_slowly(text.as_bytes(), path.as_bytes()));
+    assert_eq!(pattern.matches(short), expected, "{text:?} on {short:?}");
+    let _ = pattern.matches(name);
+}
+
+/// The same by a table, whatever the pattern.
+fn matches_slowly(pattern: &[u8], name: &[u8]) -> bool {
+    let mut reached = vec![false; name.len() + 1];
+    reached[0] = true;
+    for byte in pattern {
+        let mut next = vec![false; name.len() + 1];
+        for at in 0..=name.len() {
+            next[at] = match byte {
+                b'*' => reached[at] || at > 0 && next[at - 1],
+                b'?' => at > 0 && reached[at - 1],
+                byte => at > 0 && reached[at - 1] && name[at - 1] == *byte,
+            };
+        }
+        reached = next;
+    }
+    reached[name.len()]
+}
+
+/// The tokens of a configuration, an empty line, and an `Authorization` field; also an epoch.
+pub(crate) fn tokens(bytes: &[u8]) {
+    let (json, authorization) = halves(bytes);
+    let (Ok(json), Ok(authorization)) = (
+        std::str::from_utf8(json),
+        std::str::from_utf8(authorization),
+    ) else {
+        return;
+    };
+    if let Ok(epoch) = authorization.parse::<Epoch>() {
+        assert_eq!(
+            epoch.to_string().parse(),
+            Ok(epoch),
+            "the epoch is not read back"
+        );
+    }
+    let presented = bearer(Some(authorization)).unwrap_or_default();
+    let Ok(tokens) = Tokens::from_json(json) else {
+        return;
+    };
+    if let Some(token) = tokens.authenticate(presented) {
+        let _ = token.first_forbidden(&[Scope::All]);
+    }
+    // Whoever presents a hash knows no token.
+    for hash in json.split('"').filter(|part| part.len() == 64) {
+        assert!(
+            tokens.authenticate(hash).is_none(),
+            "a hash is taken for its token"
+        );
+    }
+}

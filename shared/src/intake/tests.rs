@@ -1,0 +1,162 @@
+use ::http::header::{COOKIE, HeaderName};
+
+use super::*;
+use crate::http::{
+    Exchange, Fill, ForwardAs, OnResponse, ResponseHead, Rules, StoredResponse, VaryKey,
+    on_response,
+};
+use crate::policy::{CookieRule, Policy};
+use crate::purge::{Epoch, Fence, Incarnation, Sequence, Verdict};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+const NOW: Timestamp = Timestamp::from_unix_seconds(1_000_000);
+
+#[test]
+fn codings_come_in_few_spellings() {
+    for (given, normal) in [
+        (&["gzip, deflate, br, zstd"][..], "br, gzip, zstd"),
+        (&["GZIP;q=0.5,br;q=0"], "gzip"),
+        (&["br;q=0.000, gzip ; q=1"], "gzip"),
+        (&["zstd", "br"], "br, zstd"),
+        (&["br;q=0, br"], "br"),
+        (&["deflate"], "identity"),
+        (&[""], "identity"),
+    ] {
+        let mut fields = HeaderMap::new();
+        for value in given {
+            fields.append(ACCEPT_ENCODING, HeaderValue::from_static(value));
+        }
+        let value = normalised_codings(&fields);
+        assert_eq!(value, normal, "{given:?}");
+        // The engine has nothing left to normalise.
+        fields.insert(ACCEPT_ENCODING, value.clone());
+        let uri = ::http::Uri::from_static("https://a/");
+        let facts = RequestFacts::parse(&Method::GET, &uri, &fields, NOW, &Rules::default());
+        let key = VaryKey::of([ACCEPT_ENCODING], &facts).to_bytes();
+        assert!(key.ends_with(value.as_bytes()), "{given:?}");
+    }
+}
+
+fn routes() -> Routes {
+    Routes::new(Policy::default())
+}
+
+fn intake(url: &str, cookies: &'static str) -> Intake {
+    let mut fields = HeaderMap::new();
+    if !cookies.is_empty() {
+        fields.insert(COOKIE, HeaderValue::from_static(cookies));
+    }
+    let target = Target::parse(url).unwrap();
+    Intake::of(&Method::GET, target, fields, &routes(), NOW)
+}
+
+fn rule(text: &'static str) -> NoVarySearch {
+    let mut fields = HeaderMap::new();
+    fields.insert(NoVarySearch::FIELD, HeaderValue::from_static(text));
+    NoVarySearch::of(&fields).unwrap()
+}
+
+fn stored(intake: &Intake) -> StoredResponse {
+    let mut fields = HeaderMap::new();
+    let name = HeaderName::from_static("cache-control");
+    fields.insert(name, HeaderValue::from_static("max-age=60"));
+    let fill = Fill {
+        exchange: Exchange {
+            requested_at: NOW,
+            received_at: NOW,
+        },
+        fence: Fence::at(Epoch {
+            incarnation: Incarnation::from_random(1),
+            sequence: Sequence::ZERO,
+        }),
+        host: &intake.target.host,
+        path_and_query: &intake.path_and_query,
+        asked: ForwardAs::Fill,
+    };
+    let head = ResponseHead {
+        status: ::http::StatusCode::OK,
+        fields: &fields,
+    };
+    let rules = Rules::default();
+    match on_response(&intake.facts, head, None, Verdict::Untouched, &fill, &rules) {
+        OnResponse::Store(stored) => *stored,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn under_a_rule_equivalent_urls_have_one_key() {
+    let rule = rule("params=(\"utm\")");
+    let key = |url: &str| intake(url, "").under_search_rule(&rule).key;
+    assert_eq!(key("https://a/x?utm=1&b=2"), key("https://a/x?b=2"));
+    assert_eq!(key("https://a/x?utm=1"), key("https://a/x"));
+    assert_ne!(key("https://a/x?b=2"), key("https://a/x?b=3"));
+    assert_ne!(key("https://a/x"), key("https://a/y"));
+    assert_ne!(key("https://a/x"), key("https://b/x"));
+}
+
+#[test]
+fn responses_of_different_rules_never_meet() {
+    // What says nothing must not answer for what another response has said.
+    let plain = intake("https://a/x?b=2", "");
+    let one = intake("https://a/x?b=2", "").under_search_rule(&rule("params=(\"utm\")"));
+    let two = intake("https://a/x?b=2", "").under_search_rule(&rule("params=(\"x\")"));
+    assert_ne!(plain.key, one.key);
+    assert_ne!(one.key, two.key);
+    assert_eq!(&*one.path_and_query, "/x?b=2");
+}
+
+#[test]
+fn what_is_found_under_another_name_answers_to_this_one_too() {
+    let filled = intake("https://a/x?utm=1", "");
+    let stored = stored(&filled);
+    assert_eq!(filled.alias_scopes(&stored), None);
+    let other = intake("https://a/x?utm=2", "");
+    let expected = EntryScopes::of_url("a", "/x?utm=2", []);
+    assert_eq!(other.alias_scopes(&stored), Some(expected));
+}
+
+#[test]
+fn an_unsafe_method_finds_the_keys_of_a_url() {
+    let rule = rule("params=(\"utm\")");
+    let here = intake("https://a/x", "");
+    let other = "https://a/y?utm=1";
+    assert_eq!(
+        here.key_of_name("a/y?utm=1", &routes()),
+        Some(intake(other, "").key)
+    );
+    assert_eq!(
+        here.key_of_name_under(&rule, "a/y?utm=3", &routes()),
+        Some(intake(other, "").under_search_rule(&rule).key)
+    );
+}
+
+#[test]
+fn keyed_cookies_are_part_of_the_key_under_a_rule_too() {
+    let rule = rule("params");
+    let policy = Policy::default();
+    let mut route = policy.route("/").clone();
+    route.cookies = CookieRule::Named {
+        keyed: vec!["lang".into()],
+        bypass: vec![],
+    };
+    let routes = Routes::new(policy.with_route(route));
+    let key = |cookie: &'static str| {
+        let mut fields = HeaderMap::new();
+        fields.insert(COOKIE, HeaderValue::from_static(cookie));
+        let target = Target::parse("https://a/x").unwrap();
+        let intake = Intake::of(&Method::GET, target, fields, &routes, NOW);
+        intake.under_search_rule(&rule).key
+    };
+    assert_ne!(key("lang=de"), key("lang=en"));
+    assert_eq!(key("lang=de"), key("lang=de; x=1"));
+}
+
+#[test]
+fn a_query_that_no_rule_changes_is_left_alone() {
+    for path_and_query in ["/x", "/x?", "/x?&a", "/x?a=1?b"] {
+        let intake = intake(&format!("https://a{path_and_query}"), "");
+        assert_eq!(&*intake.path_and_query, path_and_query);
+    }
+}
