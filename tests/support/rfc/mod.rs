@@ -17,7 +17,7 @@ mod cache_status;
 mod client;
 
 pub use client::{Connection, Received, Sent, exchange};
-pub use driver::{Driver, EdgeDriver, Place};
+pub use driver::{Driver, EdgeDriver, Place, ShieldDriver};
 pub use gaps::Gaps;
 pub use origin::{Answer, Script, ScriptedOrigin, Then};
 pub use run::{Report, run};
