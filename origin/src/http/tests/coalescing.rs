@@ -94,7 +94,7 @@ async fn what_cannot_be_stored_is_not_shared_and_the_next_do_not_wait() {
     all(requests).await;
     assert_eq!(
         process.get("/x").await.said(),
-        "Terrace; hit; ttl=60; detail=memory"
+        "Terrace; hit; ttl=60; detail=\"memory\""
     );
 }
 
@@ -256,7 +256,7 @@ async fn a_fill_whose_client_has_gone_is_stored() {
     settle().await;
     assert_eq!(
         process.get("/x").await.said(),
-        "Terrace; hit; ttl=60; detail=memory"
+        "Terrace; hit; ttl=60; detail=\"memory\""
     );
 }
 

@@ -41,7 +41,7 @@ async fn a_fill_in_flight_across_a_purge_does_not_survive_it_on_any_tier() {
         let got = other.get("/x").await;
         assert_eq!(
             got.said(),
-            "Terrace; hit; ttl=60; detail=redis",
+            "Terrace; hit; ttl=60; detail=\"redis\"",
             "{purge:?}"
         );
         assert_eq!(got.text(), "new");
@@ -146,7 +146,7 @@ async fn a_promoted_copy_keeps_the_fence_of_what_it_is_a_copy_of() {
     one.purge(Purge::surrogate_key("other")).await;
     assert_eq!(
         two.get("/x").await.said(),
-        "Terrace; hit; ttl=60; detail=redis"
+        "Terrace; hit; ttl=60; detail=\"redis\""
     );
     let entry = two.stored("/x");
     assert_eq!(entry.filled_under().filled_at, before);

@@ -22,7 +22,7 @@ async fn what_was_answered_once_is_answered_from_memory() {
     assert_eq!((first.text(), first.field("age")), ("one", ""));
     world.advance(10);
     let second = process.get("/x").await;
-    assert_eq!(second.said(), "Terrace; hit; ttl=50; detail=memory");
+    assert_eq!(second.said(), "Terrace; hit; ttl=50; detail=\"memory\"");
     assert_eq!((second.text(), second.field("age")), ("one", "10"));
     assert_eq!(second.field("content-length"), "3");
     assert_eq!(process.origin.calls(), 1);
@@ -167,7 +167,7 @@ async fn stale_is_served_while_it_is_refreshed_by_one_request() {
     let got = process.get("/x").await;
     assert_eq!(
         (got.text(), got.said()),
-        ("new", "Terrace; hit; ttl=60; detail=memory")
+        ("new", "Terrace; hit; ttl=60; detail=\"memory\"")
     );
 }
 
@@ -266,7 +266,7 @@ async fn a_304_freshens_what_is_stored() {
     assert_eq!((got.status.as_u16(), got.text()), (200, "one"));
     assert_eq!(
         process.get("/x").await.said(),
-        "Terrace; hit; ttl=90; detail=memory"
+        "Terrace; hit; ttl=90; detail=\"memory\""
     );
     assert_eq!(process.counted().totals.freshened_total, 1);
 }

@@ -27,10 +27,10 @@ async fn variants_are_found_by_another_process() {
         let got = two.get_with("/x", &[("accept-language", language)]).await;
         assert_eq!(
             (got.text(), got.said()),
-            (text, "Terrace; hit; ttl=60; detail=redis")
+            (text, "Terrace; hit; ttl=60; detail=\"redis\"")
         );
         let got = two.get_with("/x", &[("accept-language", language)]).await;
-        assert_eq!(got.said(), "Terrace; hit; ttl=60; detail=memory");
+        assert_eq!(got.said(), "Terrace; hit; ttl=60; detail=\"memory\"");
     }
     assert_eq!(
         (two.origin.calls(), two.counted().totals.redis_hits_total),
@@ -100,7 +100,7 @@ async fn a_shared_tier_that_is_down_costs_hits_and_nothing_else() {
         process.cache.flush().await;
         assert_eq!(
             process.get(text).await.said(),
-            "Terrace; hit; ttl=60; detail=memory"
+            "Terrace; hit; ttl=60; detail=\"memory\""
         );
     }
     assert_eq!(process.counted().totals.redis_errors_total, 4);
@@ -125,7 +125,7 @@ async fn what_is_stale_in_the_shared_tier_is_validated_and_not_fetched_again() {
     // What another process has freshened is not asked for again.
     assert_eq!(
         one.get("/x").await.said(),
-        "Terrace; hit; ttl=60; detail=redis"
+        "Terrace; hit; ttl=60; detail=\"redis\""
     );
     assert_eq!(one.origin.calls(), 1);
 }
