@@ -156,8 +156,12 @@ impl<O: Origin> Filler<O> {
         let Some(growing) = self.growing(*combined.newer) else {
             return Asked::Again;
         };
-        let Ended::Kept { last, end, error } =
-            pump::read(answer.body, &growing, site, |_| {}).await
+        let Ended::Kept {
+            received,
+            last,
+            end,
+            error,
+        } = pump::read(answer.body, &growing, site, |_| {}).await
         else {
             return Asked::Again;
         };
@@ -165,7 +169,7 @@ impl<O: Origin> Filler<O> {
         if error.is_some() {
             return Asked::Again;
         }
-        let newer = growing.head.clone().after_body(body.len() as u64, end);
+        let newer = growing.head.clone().after_body(received, end);
         let Some(combined) = newer.ok().and_then(|newer| combine(&entry.head, &newer)) else {
             return Asked::Again;
         };

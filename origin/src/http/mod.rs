@@ -31,3 +31,6 @@ pub use self::layer::CacheLayer;
 pub(crate) use self::observe::HttpCounters;
 pub use self::observe::{HttpStats, HttpTotals};
 pub use self::service::{CacheService, ResponseFuture};
+
+#[cfg(test)]
+mod tests;

@@ -63,6 +63,11 @@ impl<S> CacheService<S> {
     pub(super) const fn new(inner: S, site: Arc<Site>) -> Self {
         Self { inner, site }
     }
+
+    #[cfg(test)]
+    pub(super) fn site(&self) -> &Site {
+        &self.site
+    }
 }
 
 impl<S, Q, B> Service<Request<Q>> for CacheService<S>

@@ -15,7 +15,6 @@ use terrace_shared::time::{DeltaSeconds, Milliseconds, TimestampMillis};
 use super::layer::Config;
 use super::site::Site;
 use super::store::Entry;
-use crate::ledger::Judged;
 
 /// One request on its way through the cache.
 #[derive(Debug)]
@@ -117,7 +116,8 @@ impl Visit {
         }
         match self.intake.alias_scopes(&entry.head) {
             None => verdict,
-            Some(scopes) => verdict.worse(view.verdict(&entry.standing().fence(), &scopes)),
+            // Not the lifted fence: it was lifted for the entry's own scopes alone.
+            Some(scopes) => verdict.worse(view.verdict(entry.filled_under(), &scopes)),
         }
     }
 
