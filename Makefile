@@ -8,13 +8,14 @@ CARGO_ALL := --workspace --all-features --locked
 BACKEND := target/release/examples/shop
 TERRACE := target/release/terrace
 
-.PHONY: help setup setup-test demo start replay test test-wasm deploy-check lint bench
+.PHONY: help setup setup-test demo start replay test test-wasm deploy-check lint bench fuzz
 
 help:
 	@echo 'make start         the demo: browser, edge, service, memory, Redis and database, until Ctrl-C'
 	@echo 'make test          every test'
 	@echo 'make replay        requests against the demo: TRACE=file.trace.xz, or a Zipf stream without one'
 	@echo 'make bench         benchmarks, written to bench/results.md'
+	@echo 'make fuzz          every parser under a fuzzer: SECONDS_EACH=60 for each, or only TARGET=name'
 	@echo 'make lint          format, clippy and documentation, as in CI'
 	@echo 'make deploy-check  what wrangler would deploy, without deploying it'
 
@@ -59,3 +60,8 @@ bench: setup-test
 	@$(ENV) cargo bench --locked -p terrace-shared --bench rules
 	@$(ENV) cargo bench --locked -p terrace-origin --all-features --bench hit --bench memory
 	@$(ENV) node scripts/bench-report.mjs
+
+fuzz: export SECONDS_EACH ?= 60
+fuzz: export TARGET ?=
+fuzz:
+	@bash scripts/fuzz.sh

@@ -54,7 +54,7 @@ fn every_target_holds_for_seeds_cut_short_and_with_a_byte_changed() {
         for (path, seed) in seeds_of(target.name) {
             println!("{}", path.display());
             // Long seeds are changed in fewer places.
-            let step = seed.len() / 64 + 1;
+            let step = seed.len() / 32 + 1;
             for at in (0..seed.len()).step_by(step) {
                 (target.run)(&seed[..at]);
                 for byte in [0, b'\n', b'"', b',', b'9', 0x7f, 0xff, seed[at] ^ 1] {
