@@ -8,13 +8,14 @@ CARGO_ALL := --workspace --all-features --locked
 BACKEND := target/release/examples/shop
 TERRACE := target/release/terrace
 
-.PHONY: help setup setup-test demo start replay test test-wasm deploy-check lint bench fuzz
+.PHONY: help setup setup-test demo start replay test test-wasm deploy-check lint bench conformance fuzz
 
 help:
 	@echo 'make start         the demo: browser, edge, service, memory, Redis and database, until Ctrl-C'
 	@echo 'make test          every test'
 	@echo 'make replay        requests against the demo: TRACE=file.trace.xz, or a Zipf stream without one'
 	@echo 'make bench         benchmarks, written to bench/results.md'
+	@echo 'make conformance   the public HTTP cache tests, written to conformance/results.md; PEERS=1: other caches too'
 	@echo 'make fuzz          every parser under a fuzzer: SECONDS_EACH=60 for each, or only TARGET=name'
 	@echo 'make lint          format, clippy and documentation, as in CI'
 	@echo 'make deploy-check  what wrangler would deploy, without deploying it'
@@ -42,6 +43,7 @@ test: setup-test
 	@$(STAGE) 'deploy check' make -s deploy-check
 	@$(STAGE) 'build' cargo build $(CARGO_ALL) --bins --examples
 	@$(STAGE) 'tests' cargo test $(CARGO_ALL)
+	@$(STAGE) 'conformance' env TERRACE_BIN=target/debug/terrace node conformance/run.mjs --check
 
 test-wasm:
 	@$(ENV) with_wasm cargo test --locked --target wasm32-unknown-unknown -p terrace-shared -p terrace-edge --lib
@@ -60,6 +62,11 @@ bench: setup-test
 	@$(ENV) cargo bench --locked -p terrace-shared --bench rules
 	@$(ENV) cargo bench --locked -p terrace-origin --all-features --bench hit --bench memory
 	@$(ENV) node scripts/bench-report.mjs
+
+conformance: setup
+	$(if $(PEERS),@bash scripts/setup.sh peers)
+	@$(ENV) cargo build --release --locked -p terrace-cli --all-features --bin terrace
+	@$(ENV) node conformance/run.mjs $(if $(PEERS),--peers) $(if $(UPDATE),--update) $(if $(SUITE),--suite $(SUITE))
 
 fuzz: export SECONDS_EACH ?= 60
 fuzz: export TARGET ?=

@@ -37,6 +37,28 @@ function medians(folder, found = new Map()) {
 const time = (nanoseconds) =>
   nanoseconds < 1e3 ? `${nanoseconds.toFixed(1)} ns` : nanoseconds < 1e6 ? `${(nanoseconds / 1e3).toFixed(2)} µs` : `${(nanoseconds / 1e6).toFixed(2)} ms`;
 
+/** What `wrk` saw of several servers, and the ratios of requests a second that are wanted. */
+function servers(title, path, ratios) {
+  if (!existsSync(path)) return [];
+  const { rounds, seconds, workloads } = JSON.parse(readFileSync(path, "utf8"));
+  const lines = ["", `${title}: medians of ${rounds} rounds of ${seconds} s, load and servers on the same cores.`, ""];
+  lines.push("| | server | requests/s | p50 | p99 | resident bytes a stored object |", "|---|---|---|---|---|---|");
+  for (const { name, targets } of workloads) {
+    for (const { target, perSecond, p50, p99, bytesPerObject } of targets) {
+      const bytes = bytesPerObject === undefined || target === "bare axum" ? "" : bytesPerObject.toFixed(0);
+      lines.push(`| ${name} | ${target} | ${perSecond.toFixed(0)} | ${time(p50 * 1e9)} | ${time(p99 * 1e9)} | ${bytes} |`);
+    }
+  }
+  lines.push("", "| | ratio | of | wanted |", "|---|---|---|---|");
+  for (const { workload, ours, peer, wanted } of ratios) {
+    const { targets } = workloads.find(({ name }) => name === workload);
+    const of = (server) => targets.find(({ target }) => target === server)?.perSecond;
+    if (of(ours) === undefined || of(peer) === undefined) continue;
+    lines.push(`| ${workload} | ${(of(ours) / of(peer)).toFixed(2)} | ${ours} to ${peer} | ${wanted} |`);
+  }
+  return lines;
+}
+
 if (!existsSync("target/criterion")) {
   console.error("nothing has been measured: run make bench");
   process.exit(1);
@@ -66,6 +88,23 @@ if (existsSync(memory)) {
   const { entries, bytes_per_entry } = JSON.parse(readFileSync(memory, "utf8"));
   lines.push("", `Memory: ${bytes_per_entry.toFixed(0)} bytes an entry beyond the value, of ${entries} entries.`);
 }
+lines.push(...servers("The shield, before a bare axum handler, and others in its place", "target/bench/shield.json", [
+  { workload: "hits, 1 KiB", ours: "terrace shield", peer: "nginx", wanted: "≥ 1.1" },
+  { workload: "hits, 1 KiB", ours: "terrace shield", peer: "Varnish", wanted: "≥ 1.4" },
+  { workload: "hits, 1 KiB", ours: "terrace shield", peer: "bare axum", wanted: "≥ 0.75" },
+  { workload: "hits, 100 KiB", ours: "terrace shield", peer: "nginx", wanted: "" },
+  { workload: "hits, 100 KiB", ours: "terrace shield", peer: "Varnish", wanted: "≥ 1.5" },
+  { workload: "hits, 100 KiB", ours: "terrace shield", peer: "bare axum", wanted: "" },
+  { workload: "misses, 1 KiB", ours: "terrace shield", peer: "nginx", wanted: "" },
+  { workload: "misses, 1 KiB", ours: "terrace shield", peer: "Varnish", wanted: "" },
+]));
+lines.push(...servers("The edge, and Workers in JavaScript under the same miniflare", "target/bench/edge.json", [
+  { workload: "1 KiB, from isolate memory", ours: "terrace", peer: "hello", wanted: "" },
+  { workload: "1 KiB, from isolate memory", ours: "terrace", peer: "cache-api", wanted: "≥ 2" },
+  { workload: "1 KiB, from isolate memory", ours: "terrace", peer: "hono", wanted: "> 1" },
+  { workload: "300 KiB, from the Cache API", ours: "terrace", peer: "cache-api", wanted: "≥ 0.9" },
+  { workload: "300 KiB, from the Cache API", ours: "terrace", peer: "hono", wanted: "> 1" },
+]));
 lines.push("", "All medians:", "", "| benchmark | median |", "|---|---|");
 for (const [name, median] of [...measured].sort()) lines.push(`| ${name} | ${time(median)} |`);
 mkdirSync("bench", { recursive: true });

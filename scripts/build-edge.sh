@@ -1,13 +1,21 @@
 #!/usr/bin/env bash
 # Builds the worker into edge/build and its static assets into edge/assets; does nothing when nothing has changed.
 # wrangler.toml names it, so `wrangler deploy` and `wrangler dev` run it too.
+# With TERRACE_POLICY=FILE it builds in another policy than terrace.toml, into TERRACE_EDGE_BUILD (both from the
+# project's root).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
 
-inputs=$(find edge shared Cargo.toml Cargo.lock terrace.toml scripts/env.sh scripts/build-edge.sh scripts/build-site.mjs \
+policy=${TERRACE_POLICY:-terrace.toml}
+out=${TERRACE_EDGE_BUILD:-edge/build}
+if [ "$policy" != terrace.toml ] && [ "$out" = edge/build ]; then
+  echo 'edge/build is for terrace.toml: TERRACE_EDGE_BUILD says where the worker of another policy goes' >&2
+  exit 1
+fi
+inputs=$(find edge shared Cargo.toml Cargo.lock "$policy" scripts/env.sh scripts/build-edge.sh scripts/build-site.mjs \
   -type f -not -path 'edge/build/*' -not -path 'edge/assets/*' -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-64)
-if [ "$(cat edge/build/.inputs 2>/dev/null)" = "$inputs" ] && [ -d edge/assets ]; then
+if [ "$(cat "$out/.inputs" 2>/dev/null)" = "$inputs" ] && [ -d edge/assets ]; then
   exit 0
 fi
 if ! [ -x "$WASM_BINDGEN_BIN" ] || ! [ -x "$WASM_OPT_BIN" ] || ! [ -x "$ESBUILD_BIN" ]; then
@@ -17,6 +25,7 @@ fi
 node scripts/build-site.mjs
 # The worker is built for size; native crates keep their own release profile.
 export CARGO_PROFILE_RELEASE_OPT_LEVEL=s CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
-with_wasm worker-build --release edge
-node scripts/check-wasm.mjs
-printf '%s' "$inputs" >edge/build/.inputs
+mkdir -p "$(dirname "$out")"
+TERRACE_POLICY=$PWD/$policy with_wasm worker-build --release --out-dir "$(realpath --relative-to edge "$out")" edge
+node scripts/check-wasm.mjs "$out"
+printf '%s' "$inputs" >"$out/.inputs"

@@ -5,8 +5,9 @@ import { gzipSync } from "node:zlib";
 
 const BUDGET = 400 * 1024; // gzipped, script and wasm together
 
-const wasm = readFileSync("edge/build/index_bg.wasm");
-const script = readFileSync("edge/build/index.js");
+const build = process.argv[2] ?? "edge/build";
+const wasm = readFileSync(`${build}/index_bg.wasm`);
+const script = readFileSync(`${build}/index.js`);
 const foreign = WebAssembly.Module.imports(new WebAssembly.Module(wasm)).filter(({ module }) => module === "env");
 if (foreign.length > 0) {
   console.error(`the worker imports from "env", which no Worker has: ${foreign.map(({ name }) => name).join(", ")}`);

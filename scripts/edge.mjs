@@ -1,6 +1,7 @@
 // Starts the worker of wrangler.toml in workerd, on this machine: for `make start`, and for the end-to-end tests.
 //
 //   node scripts/edge.mjs [--port N] [--host 127.0.0.1] [--var NAME=VALUE]… [--persist DIRECTORY]
+//                         [--build edge/build] [--direct]
 //
 // Prints {"url": "…"} on standard output when it is up, and nothing else there: what the worker logs goes to
 // standard error. Stops on SIGINT and SIGTERM, and when its standard input closes, so that it cannot outlive
@@ -24,9 +25,14 @@ class LogToStandardError extends Log {
   }
 }
 
-/** Starts the worker; `dispose()` of what it gives back stops it. Miniflare restarts a workerd that dies, and says so. */
-export async function startEdge({ port = 0, host = "127.0.0.1", vars = {}, persist, assets = true } = {}) {
-  for (const path of ["edge/build/index.js", "edge/build/index_bg.wasm", "edge/assets"]) {
+/**
+ * Starts the worker; `dispose()` of what it gives back stops it. Miniflare restarts a workerd that dies, and says so.
+ *
+ * Requests come through a worker of Miniflare's that compresses answers and shows errors prettily, and before that through
+ * two for the assets. With `direct` they come to the worker itself, which then has no assets.
+ */
+export async function startEdge({ port = 0, host = "127.0.0.1", vars = {}, persist, assets = true, direct = false, build = "edge/build" } = {}) {
+  for (const path of [`${build}/index.js`, `${build}/index_bg.wasm`, "edge/assets"]) {
     if (!existsSync(path)) throw new Error(`${path} is missing, the worker is not built: run make start`);
   }
   // Bindings, Durable Objects and assets come from wrangler.toml; only what is code is named here.
@@ -47,9 +53,10 @@ export async function startEdge({ port = 0, host = "127.0.0.1", vars = {}, persi
         {
           ...workerOptions,
           // Miniflare puts two more workers before one with assets, which a measurement would measure.
-          ...(assets ? {} : { assets: undefined }),
+          ...(assets && !direct ? {} : { assets: undefined }),
+          unsafeDirectSockets: direct ? [{ host, port: 0 }] : undefined,
           name: "terrace",
-          rootPath: "edge/build",
+          rootPath: build,
           modules: [
             { type: "ESModule", path: "index.js" },
             { type: "CompiledWasm", path: "index_bg.wasm" },
@@ -66,7 +73,8 @@ export async function startEdge({ port = 0, host = "127.0.0.1", vars = {}, persi
       if (!handlersBefore[n].includes(handler)) process.off(signal, handler);
     }
   });
-  const url = await miniflare.ready;
+  const ready = await miniflare.ready;
+  const url = direct ? await miniflare.unsafeGetDirectURL("terrace") : ready;
   return { url: url.origin, dispose: () => miniflare.dispose() };
 }
 
@@ -77,6 +85,8 @@ async function main() {
       host: { type: "string", default: "127.0.0.1" },
       var: { type: "string", multiple: true, default: [] },
       persist: { type: "string" },
+      build: { type: "string" },
+      direct: { type: "boolean" },
     },
   });
   const vars = Object.fromEntries(
@@ -86,7 +96,8 @@ async function main() {
       return [pair.slice(0, equals), pair.slice(equals + 1)];
     }),
   );
-  const starting = startEdge({ port: Number(values.port), host: values.host, vars, persist: values.persist });
+  const { host, persist, build, direct } = values;
+  const starting = startEdge({ port: Number(values.port), host, vars, persist, build, direct });
   let stopping;
   const stop = () => {
     stopping ??= starting

@@ -84,6 +84,12 @@ pub enum OriginError {
     /// What is stored must not be used without the origin's word, and the origin cannot be reached.
     #[error("the origin, which must be asked, could not be reached")]
     MustAsk,
+    /// A status that no response may have (RFC 9110 §15).
+    #[error("the origin answered with status {status}, which is none")]
+    Status {
+        /// Which one.
+        status: u16,
+    },
     /// An answer that does not fit the question.
     #[error("the origin gave no answer that fits the question")]
     NoAnswer,
@@ -93,7 +99,7 @@ impl OriginError {
     /// What the engine calls it.
     pub const fn kind(&self) -> Failure {
         match self {
-            Self::Unreachable(_) | Self::NoAnswer => Failure::Unreachable,
+            Self::Unreachable(_) | Self::Status { .. } | Self::NoAnswer => Failure::Unreachable,
             Self::TimedOut { .. } | Self::MustAsk => Failure::TimedOut,
         }
     }
@@ -102,7 +108,7 @@ impl OriginError {
     #[must_use]
     pub fn as_timeout(self) -> Self {
         match self {
-            Self::Unreachable(_) | Self::NoAnswer => Self::MustAsk,
+            Self::Unreachable(_) | Self::Status { .. } | Self::NoAnswer => Self::MustAsk,
             other @ (Self::TimedOut { .. } | Self::MustAsk) => other,
         }
     }

@@ -2,11 +2,10 @@
 
 use std::rc::Rc;
 
-use http::header::AGE;
 use terrace_shared::http::{Freshness, StoredResponse};
 use terrace_shared::outcome::{CacheStatus, ForwardReason, NotStored};
 use terrace_shared::purge::Lag;
-use terrace_shared::time::TimestampMillis;
+use terrace_shared::time::{Milliseconds, TimestampMillis};
 use worker::web_sys;
 
 use crate::ask::{Forward, Outcome, ask};
@@ -18,7 +17,7 @@ use crate::origin::OriginAnswer;
 use crate::parts;
 use crate::pass::send;
 use crate::refusal::Refusal;
-use crate::respond::{Age, Place, respond};
+use crate::respond::{Fields, Place, respond};
 use crate::search;
 use crate::store::{self, Entry, Found, StoredBody};
 use crate::visit::Visit;
@@ -38,12 +37,11 @@ pub(crate) async fn answer(
     match (outcome, found_entry) {
         (Outcome::New(head, answer), _) => {
             let said = stored(said.forward_status(answer.status), &head);
-            let (asked_at, had_age) = (answer.asked_at, answer.fields.contains_key(AGE));
             let body = StoredBody::Origin(answer.response);
             let entry = Entry { head, body };
-            store_copy_behind(visit, found, &entry, asked_at, claim);
-            let age = if had_age { age_of(&entry) } else { Age::New };
-            respond(visit, &entry, age, &Place::Nowhere.sign(said, lag)).await
+            store_copy_behind(visit, found, &entry, answer.asked_at, claim);
+            let fields = Fields::New(&answer.fields);
+            respond(visit, &entry, fields, &Place::Nowhere.sign(said, lag)).await
         }
         (Outcome::NewPart(part, mut answer), _) => {
             let said = said.forward_status(answer.status);
@@ -90,7 +88,7 @@ pub(crate) async fn answer(
             };
             let said = said.detail(because.as_str());
             let said = entry.body.place().sign(said, lag);
-            respond(visit, &entry, Age::Stored(age), &said).await
+            respond(visit, &entry, Fields::Stored(age), &said).await
         }
         (Outcome::Passed(because, answer), _) => {
             let said = said.forward_status(answer.status).not_stored(&because);
@@ -167,8 +165,8 @@ fn stored(said: CacheStatus, head: &StoredResponse) -> CacheStatus {
     }
 }
 
-fn age_of(entry: &Entry) -> Age {
-    Age::Stored(entry.head.current_age(clock::now().timestamp()))
+fn age_of(entry: &Entry) -> Fields<'static> {
+    Fields::Stored(entry.head.current_age(clock::now().timestamp()))
 }
 
 fn store_copy_behind(
@@ -196,6 +194,14 @@ fn store_behind(
         keep(&visit_behind, found, entry, asked_at).await;
         drop(claim);
     });
+}
+
+/// Stores what an unsafe request brought behind its answer, after what it invalidated.
+pub(crate) fn store_new_behind(visit: &Rc<Visit>, entry: Entry) {
+    // Later than the invalidation that it came with, which is noted to the millisecond.
+    let invalidated_at = clock::now();
+    let asked_at = invalidated_at.saturating_add(Milliseconds::new(1));
+    store_behind(visit, Found::default(), entry, asked_at, None);
 }
 
 /// Reads a part that goes to the client as well, and stores it, together with what is stored if they fit.

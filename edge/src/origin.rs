@@ -58,14 +58,16 @@ pub(crate) async fn ask(
             });
         }
     };
+    let status = match response.status() {
+        status @ 100..600 => StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
+        // The platform makes no responses of others (RFC 9110 §15).
+        status => return Err(OriginError::Status { status }),
+    };
     Ok(OriginAnswer {
-        status: StatusCode::from_u16(response.status()).unwrap_or(StatusCode::BAD_GATEWAY),
+        status,
         fields: convert::header_map(&response.headers()),
         response,
-        exchange: Exchange {
-            requested_at: asked_at.timestamp(),
-            received_at: clock::now().timestamp(),
-        },
+        exchange: Exchange::between(asked_at, clock::now()),
         asked_at,
     })
 }

@@ -2,20 +2,24 @@
 
 use std::rc::Rc;
 
-use http::StatusCode;
-use terrace_shared::http::{ForwardAs, invalidation, pass_fields, request_fields};
+use http::{Method, StatusCode};
+use terrace_shared::http::{
+    Fill, ForwardAs, OnResponse, ResponseHead, invalidation, on_response, pass_fields,
+    request_fields,
+};
+use terrace_shared::intake::{ROUTE_KEYS, route_keys};
 use terrace_shared::outcome::{CacheStatus, ForwardReason};
-use terrace_shared::purge::{Purge, PurgeMode, Scope};
+use terrace_shared::purge::{Epoch, Fence, Purge, PurgeMode, Scope, Verdict};
 use worker::web_sys;
 
-use crate::clock;
 use crate::convert::{self, ResponseBody};
 use crate::observe::{self, Count};
 use crate::origin::{self, OriginAnswer};
+use crate::purge::client;
 use crate::refusal::Refusal;
-use crate::search;
-use crate::store;
+use crate::store::{self, Entry, StoredBody};
 use crate::visit::Visit;
+use crate::{clock, fill, parts, search};
 
 /// Sends the request to the origin, and its answer to the client.
 pub(crate) async fn pass(visit: &Rc<Visit>, reason: ForwardReason) -> web_sys::Response {
@@ -23,16 +27,68 @@ pub(crate) async fn pass(visit: &Rc<Visit>, reason: ForwardReason) -> web_sys::R
     let fields = request_fields(&visit.intake.fields, ForwardAs::Client);
     let body = visit.request.body();
     let said = CacheStatus::forward(CacheStatus::NAME, reason);
+    let epoch = client::epoch(); // R1: before the origin is asked
     match origin::ask(visit, visit.method.as_str(), fields, body).await {
         Ok(answer) => {
+            let current = !store::memory::invalidated_since(visit.plain_key, answer.asked_at);
             invalidate(visit, &answer).await;
             let said = said.forward_status(answer.status);
-            send(visit, &answer, &said)
+            match epoch.and_then(|epoch| of_post(visit, reason, &answer, epoch)) {
+                Some(entry) if current => {
+                    fill::store_new_behind(visit, entry);
+                    send(visit, &answer, &said.stored())
+                }
+                Some(_) | None => send(visit, &answer, &said),
+            }
         }
         Err(error) => {
             observe::count(Count::OriginFailed);
             Refusal::origin_failed(&error, said).answer()
         }
+    }
+}
+
+/// What a POST brought that answers later GETs too: it says so, and for how long (RFC 9110 §9.3.3).
+fn of_post(
+    visit: &Visit,
+    reason: ForwardReason,
+    answer: &OriginAnswer,
+    epoch: Epoch,
+) -> Option<Entry> {
+    if reason != ForwardReason::Method || visit.method != Method::POST {
+        return None;
+    }
+    let mut fields = answer.fields.clone();
+    if let Some(keys) = route_keys(visit.route(), visit.intake.target.path()) {
+        fields.insert(ROUTE_KEYS, keys);
+    }
+    let fill = Fill {
+        exchange: answer.exchange,
+        fence: Fence::at(epoch),
+        host: &visit.intake.target.host,
+        path_and_query: &visit.intake.path_and_query,
+        asked: ForwardAs::Client,
+    };
+    let response = ResponseHead {
+        status: answer.status,
+        fields: &fields,
+    };
+    let rules = visit.intake.rules.decide();
+    let facts = &visit.intake.facts;
+    match on_response(facts, response, None, Verdict::Untouched, &fill, rules) {
+        OnResponse::Store(head) if store::takes(&head) && !parts::is_part(&head) => Some(Entry {
+            head: Rc::new(*head),
+            body: StoredBody::Origin(answer.response.clone().ok()?),
+        }),
+        OnResponse::Store(_)
+        | OnResponse::Complete(_)
+        | OnResponse::Combine(_)
+        | OnResponse::Freshen(_)
+        | OnResponse::AnswerOnce { .. }
+        | OnResponse::Update(_)
+        | OnResponse::ServeStale { .. }
+        | OnResponse::AskAgain
+        | OnResponse::Pass(_) => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use terrace_shared::intake::TargetError;
-use terrace_shared::outcome::{CacheStatus, ForwardReason};
+use terrace_shared::outcome::CacheStatus;
 use terrace_shared::purge::Lag;
 use wasm_bindgen::JsValue;
 use worker::web_sys;
@@ -32,21 +32,19 @@ impl Refusal {
 
     /// The worker is not set up as it must be.
     pub(crate) fn misconfigured(error: &ConfigError) -> Self {
-        let said = CacheStatus::forward(CacheStatus::NAME, ForwardReason::Bypass);
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             format!("Terrace: {error}."),
-            said.detail("misconfigured"),
+            CacheStatus::generated(CacheStatus::NAME, "misconfigured"),
         )
     }
 
     /// The request's target could be understood in two ways.
     pub(crate) fn bad_request(error: TargetError) -> Self {
-        let said = CacheStatus::forward(CacheStatus::NAME, ForwardReason::Bypass);
         Self::new(
             StatusCode::BAD_REQUEST,
             format!("Terrace: {error}."),
-            said.detail("bad-request"),
+            CacheStatus::generated(CacheStatus::NAME, "bad-request"),
         )
     }
 
@@ -57,21 +55,22 @@ impl Refusal {
 
     /// The view of the ledger is too old, and the route wants no answer then (R7).
     pub(crate) fn ledger_too_old(lag: Lag) -> Self {
-        let said = CacheStatus::forward(CacheStatus::NAME, ForwardReason::Bypass);
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "Terrace: what has been purged is not known here at the moment.",
-            Place::Nowhere.sign(said, lag),
+            Place::Nowhere.sign(
+                CacheStatus::generated(CacheStatus::NAME, "ledger-too-old"),
+                lag,
+            ),
         )
     }
 
     /// The client wants something stored or nothing, and nothing is (RFC 9111 §5.2.1.7).
     pub(crate) fn only_if_cached() -> Self {
-        let said = CacheStatus::forward(CacheStatus::NAME, ForwardReason::Request);
         Self::new(
             StatusCode::GATEWAY_TIMEOUT,
             "Terrace: nothing usable is stored, and the request asks for nothing else.",
-            said.detail("only-if-cached"),
+            CacheStatus::generated(CacheStatus::NAME, "only-if-cached"),
         )
     }
 
@@ -81,7 +80,7 @@ impl Refusal {
             OriginError::Unreachable(_) => "origin-unreachable",
             OriginError::TimedOut { .. } => "origin-timed-out",
             OriginError::MustAsk => "must-revalidate",
-            OriginError::NoAnswer => "origin-not-understood",
+            OriginError::Status { .. } | OriginError::NoAnswer => "origin-not-understood",
         };
         // What exactly the platform says is for the log, not for clients.
         let text = match error {
@@ -97,11 +96,10 @@ impl Refusal {
     /// The platform refused what was asked of it.
     pub(crate) fn internal(error: &JsValue) -> Self {
         worker::console_error!("{error:?}");
-        let said = CacheStatus::forward(CacheStatus::NAME, ForwardReason::Bypass);
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "Terrace: the answer could not be put together.",
-            said.detail("internal-error"),
+            CacheStatus::generated(CacheStatus::NAME, "internal-error"),
         )
     }
 

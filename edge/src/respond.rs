@@ -1,7 +1,7 @@
 //! Answers made of stored responses.
 
 use http::HeaderMap;
-use http::header::{AGE, RANGE};
+use http::header::RANGE;
 use terrace_shared::http::range::ByteRange;
 use terrace_shared::http::{self as engine, Answer, AnswerBody};
 use terrace_shared::outcome::CacheStatus;
@@ -44,23 +44,23 @@ impl Place {
     }
 }
 
-/// Whether an answer says how old it is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Age {
-    /// It comes from a store, at this age.
+/// Which fields an answer has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fields<'a> {
+    /// Those that are stored, at this age.
     Stored(DeltaSeconds),
-    /// The origin has made or validated it for this request, and sent no age (RFC 9111 §5.1).
-    New,
+    /// Those that the origin has just sent.
+    New(&'a HeaderMap),
 }
 
 /// The answer to `visit` from what is stored, or being stored.
 pub(crate) async fn respond(
     visit: &Visit,
     entry: &Entry,
-    age: Age,
+    fields: Fields<'_>,
     said: &CacheStatus,
 ) -> web_sys::Response {
-    match build(visit, entry, age, said).await {
+    match build(visit, entry, fields, said).await {
         Ok(response) => response,
         Err(error) => Refusal::internal(&error).answer(),
     }
@@ -69,7 +69,7 @@ pub(crate) async fn respond(
 async fn build(
     visit: &Visit,
     entry: &Entry,
-    age: Age,
+    fields: Fields<'_>,
     said: &CacheStatus,
 ) -> Result<web_sys::Response, JsValue> {
     let length = match &entry.body {
@@ -78,7 +78,7 @@ async fn build(
         // What comes from the origin flows on whole: a part of it would still need all of it to pass.
         StoredBody::Origin(_) => None,
     };
-    let answer = compose(visit, entry, age, length, said);
+    let answer = compose(visit, entry, fields, length, said);
     let status = answer.status.as_u16();
     match (answer.body, &entry.body) {
         (AnswerBody::None, body) => bodiless(status, &answer.fields, body),
@@ -102,21 +102,21 @@ async fn build(
                     let _unread = bodiless(status, &answer.fields, &entry.body)?;
                     streamed(status, &answer.fields, &part)
                 }
-                None => send_whole(visit, entry, age, said, whole),
+                None => send_whole(visit, entry, fields, said, whole),
             }
         }
         // Several parts of a long body: whoever wants those can take the whole (RFC 9110 §14.2).
         (
             AnswerBody::Range(_) | AnswerBody::Multipart { .. },
             StoredBody::CacheApi(whole, _) | StoredBody::Origin(whole),
-        ) => send_whole(visit, entry, age, said, whole),
+        ) => send_whole(visit, entry, fields, said, whole),
     }
 }
 
 fn compose(
     visit: &Visit,
     entry: &Entry,
-    age: Age,
+    fields: Fields<'_>,
     length: Option<u64>,
     said: &CacheStatus,
 ) -> Answer {
@@ -127,21 +127,11 @@ fn compose(
     } else {
         String::new()
     };
-    let seconds = match age {
-        Age::Stored(age) => age,
-        Age::New => DeltaSeconds::ZERO,
+    let (facts, head) = (&visit.intake.facts, &entry.head);
+    let mut answer = match fields {
+        Fields::Stored(age) => engine::answer(facts, head, age, length, &boundary, rules),
+        Fields::New(fields) => engine::answer_new(facts, head, fields, length, &boundary, rules),
     };
-    let mut answer = engine::answer(
-        &visit.intake.facts,
-        &entry.head,
-        seconds,
-        length,
-        &boundary,
-        rules,
-    );
-    if age == Age::New {
-        answer.fields.remove(AGE);
-    }
     said.append_to(&mut answer.fields);
     answer
 }
@@ -149,11 +139,11 @@ fn compose(
 fn send_whole(
     visit: &Visit,
     entry: &Entry,
-    age: Age,
+    fields: Fields<'_>,
     said: &CacheStatus,
     response: &web_sys::Response,
 ) -> Result<web_sys::Response, JsValue> {
-    let answer = compose(visit, entry, age, None, said);
+    let answer = compose(visit, entry, fields, None, said);
     streamed(answer.status.as_u16(), &answer.fields, response)
 }
 

@@ -32,7 +32,7 @@ use crate::observe::{self, Count};
 use crate::pass::pass;
 use crate::purge::handler;
 use crate::refusal::Refusal;
-use crate::respond::{Age, Place, respond};
+use crate::respond::{Fields, Place, respond};
 use crate::search;
 use crate::store::{self, Found};
 use crate::visit::{Edge, Visit};
@@ -183,7 +183,7 @@ async fn act(visit: &Rc<Visit>, looked: Looked, waited: Waited) -> web_sys::Resp
     match (decision, found.entry.clone()) {
         (Decision::Reuse { age, remaining }, Some(entry)) => {
             let said = said(CacheStatus::hit(CacheStatus::NAME, remaining));
-            respond(visit, &entry, Age::Stored(age), &place.sign(said, lag)).await
+            respond(visit, &entry, Fields::Stored(age), &place.sign(said, lag)).await
         }
         (
             Decision::ReuseStale {
@@ -197,7 +197,7 @@ async fn act(visit: &Rc<Visit>, looked: Looked, waited: Waited) -> web_sys::Resp
             observe::count(Count::StaleServed);
             let status = CacheStatus::stale_hit(CacheStatus::NAME, stale_for, because);
             let said = place.sign(said(status), lag);
-            respond(visit, &entry, Age::Stored(age), &said).await
+            respond(visit, &entry, Fields::Stored(age), &said).await
         }
         (Decision::Validate(validation), _) => {
             fill::answer(visit, found, Forward::validating(validation), lag, claim).await

@@ -131,6 +131,8 @@ impl Cache {
                 epoch: engine.view().epoch(),
                 view_age_ms: engine.view().age(&engine.clock),
             },
+            #[cfg(feature = "tower")]
+            http: engine.http.stats(),
             edge: engine.outbox.as_ref().map(|outbox| {
                 let counts = outbox.counts();
                 EdgeStats {

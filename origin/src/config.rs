@@ -132,6 +132,8 @@ impl CacheBuilder {
             writes: Arc::new(Semaphore::new(Engine::MOST_WRITES)),
             outbox,
             spaces: Spaces::new(self.policy),
+            #[cfg(feature = "tower")]
+            http: Arc::default(),
         }))
     }
 

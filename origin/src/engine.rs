@@ -13,7 +13,7 @@ use crate::ask::{Ask, Boarding, Found, Held, Served, Trust};
 use crate::clock::Clock;
 use crate::entry::{Condition, Entry, Lifetime};
 use crate::flight::{Flights, Lead, Role};
-use crate::ledger::{Began, PurgeLedger, View};
+use crate::ledger::{Began, Judged, PurgeLedger, View};
 use crate::metrics::CacheCounters;
 use crate::purge::outbox::Outbox;
 use crate::space::{Space, Spaces};
@@ -34,6 +34,8 @@ pub(crate) struct Engine {
     pub(crate) writes: Arc<Semaphore>,
     pub(crate) outbox: Option<Outbox>,
     pub(crate) spaces: Spaces,
+    #[cfg(feature = "tower")]
+    pub(crate) http: Arc<crate::http::HttpCounters>,
 }
 
 /// What a flight lands with.
@@ -233,7 +235,7 @@ impl Engine {
         let Some(lifetime) = space.promoted(&entry.lifetime, now) else {
             return Arc::new(entry);
         };
-        let (fence, scopes) = (entry.filled_under(), entry.scopes().clone());
+        let (fence, scopes) = (entry.standing().filled_under(), entry.scopes().clone());
         let copy = Arc::new(Entry::new(
             entry.value,
             lifetime,
@@ -312,7 +314,7 @@ impl Engine {
     fn is_current(&self, landing: &Landing) -> bool {
         match landing.names {
             Names::All => self.view().judge(&landing.entry) == Verdict::Untouched,
-            Names::Some => landing.entry.judged_in() == self.view().generation(),
+            Names::Some => landing.entry.standing().judged_in() == self.view().generation(),
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use terrace_shared::purge::{EntryScopes, Epoch, Fence, Sequence, Verdict};
+use terrace_shared::purge::{EntryScopes, Fence, Verdict};
 use terrace_shared::time::{Milliseconds, TimestampMillis};
+
+use crate::ledger::{Judged, Standing};
 
 /// A value of any type, as memory holds it; none says that the source had none.
 pub(crate) type Value = Option<Arc<dyn Any + Send + Sync>>;
@@ -28,12 +29,8 @@ pub(crate) struct Entry {
     pub(crate) lifetime: Lifetime,
     /// Its size in memory, in bytes.
     pub(crate) weight: u32,
-    fence: Fence,
+    standing: Standing,
     scopes: EntryScopes,
-    /// How far along the ledger it has been judged untouched; its fence counts as lifted to there (R2).
-    lifted_to: AtomicU64,
-    /// The generation of the view in which it was judged untouched last.
-    judged_in: AtomicU64,
 }
 
 /// From when to when an entry may be used.
@@ -75,55 +72,35 @@ impl Entry {
             value,
             lifetime,
             weight: u32::try_from(weight).unwrap_or(u32::MAX),
-            fence,
+            standing: Standing::new(fence),
             scopes,
-            lifted_to: AtomicU64::new(0),
-            judged_in: AtomicU64::new(u64::MAX),
         }
     }
 
     /// The same entry, filled since the view was in `generation`: nothing it could answer to is newer.
     pub(crate) fn begun_in(self, generation: u64) -> Self {
-        self.judged_in.store(generation, Ordering::Release);
-        self
+        Self {
+            standing: self.standing.begun_in(generation),
+            ..self
+        }
     }
 
     /// What an entry costs beyond its value, its names and its scopes: itself, its key and moka's node.
     const OVERHEAD: usize = size_of::<Self>() + 192;
 
-    /// Which purges it had seen when it was filled: what a copy of it carries too (R1).
-    pub(crate) const fn filled_under(&self) -> Fence {
-        self.fence
-    }
-
-    /// Which purges it has seen, lifted as far as it has been judged.
-    pub(crate) fn fence(&self) -> Fence {
-        let lifted_to = Sequence::new(self.lifted_to.load(Ordering::Acquire));
-        let mut fence = self.fence;
-        fence.filled_at.sequence = fence.filled_at.sequence.max(lifted_to);
-        fence
-    }
-
-    /// What it answers to.
-    pub(crate) const fn scopes(&self) -> &EntryScopes {
-        &self.scopes
-    }
-
-    /// Notes that it was judged untouched at `epoch`, in the view's `generation`.
-    pub(crate) fn lift(&self, epoch: Epoch, generation: u64) {
-        self.lifted_to
-            .fetch_max(epoch.sequence.as_u64(), Ordering::AcqRel);
-        self.judged_in.store(generation, Ordering::Release);
-    }
-
-    /// The generation in which it was judged untouched last.
-    pub(crate) fn judged_in(&self) -> u64 {
-        self.judged_in.load(Ordering::Relaxed)
-    }
-
     /// What may be done with it at `now`, given what the ledger says; equality is stale (RFC 9111 §4.2).
     pub(crate) fn condition(&self, verdict: Verdict, now: TimestampMillis) -> Condition {
         self.lifetime.condition(verdict, now)
+    }
+}
+
+impl Judged for Entry {
+    fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    fn scopes(&self) -> &EntryScopes {
+        &self.scopes
     }
 }
 
@@ -144,7 +121,7 @@ impl std::fmt::Debug for Entry {
             .debug_struct("Entry")
             .field("name", &self.scopes.name())
             .field("lifetime", &self.lifetime)
-            .field("fence", &self.fence())
+            .field("standing", &self.standing)
             .finish_non_exhaustive()
     }
 }

@@ -98,6 +98,12 @@ impl<B, L> Flights<B, L> {
 }
 
 impl<B, L> Lead<B, L> {
+    /// Hands the followers what they wait for, while the key stays taken: whoever joins from now on gets it at once.
+    #[cfg(feature = "tower")]
+    pub(crate) fn announce(&self, landing: L) {
+        self.landing.send_replace(Some(landing));
+    }
+
     /// Hands the followers what they wait for, and frees the key.
     pub(crate) fn land(self, landing: L) {
         // An error means that nobody waits.

@@ -28,6 +28,11 @@ impl Counter {
 
     /// Counts one more.
     pub(crate) fn add_one(&self) {
+        self.add(1);
+    }
+
+    /// Counts so many more.
+    pub(crate) fn add(&self, more: u64) {
         thread_local! {
             static SHARD: Cell<usize> = {
                 static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -35,7 +40,7 @@ impl Counter {
             };
         }
         if let Some(shard) = self.0.get(SHARD.get()) {
-            shard.0.fetch_add(1, Ordering::Relaxed);
+            shard.0.fetch_add(more, Ordering::Relaxed);
         }
     }
 
@@ -53,11 +58,11 @@ macro_rules! counters {
     ($(#[$about:meta])* $counters:ident => $stats:ident { $($(#[$doc:meta])* $name:ident,)+ }) => {
         #[derive(Debug, Default)]
         pub(crate) struct $counters {
-            $(pub(crate) $name: Counter,)+
+            $(pub(crate) $name: $crate::metrics::Counter,)+
         }
 
         $(#[$about])*
-        #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+        #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Serialize)]
         #[non_exhaustive]
         pub struct $stats {
             $($(#[$doc])* pub $name: u64,)+
@@ -70,6 +75,9 @@ macro_rules! counters {
         }
     };
 }
+
+#[cfg(feature = "tower")]
+pub(crate) use counters;
 
 counters! {
     /// What happened in one namespace since the cache was built.
@@ -136,6 +144,9 @@ pub struct Stats {
     pub redis: Option<SharedTierStats>,
     /// This process's view of the purge ledger.
     pub ledger: LedgerStats,
+    /// What came through [`CacheLayer`](crate::http::CacheLayer)s.
+    #[cfg(feature = "tower")]
+    pub http: crate::http::HttpStats,
     /// The way to the edge, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub edge: Option<EdgeStats>,

@@ -108,3 +108,16 @@ async fn methods_that_nobody_knows_are_passed_on() {
         assert!(client.head().await.starts_with("HTTP/1.1 200 "), "{method}");
     }
 }
+
+#[tokio::test]
+async fn a_question_about_the_server_itself_is_passed_on_as_it_is() {
+    let upstream = RawUpstream::start().await;
+    let shield = Shield::start(&upstream.url).await;
+    let mut client = shield.connect().await;
+    client
+        .send("OPTIONS * HTTP/1.1\r\nhost: a.example\r\n\r\n")
+        .await;
+    let (_origin, head) = upstream.request().await;
+    assert!(head.starts_with("OPTIONS * HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains("\r\nhost: a.example\r\n"), "{head}");
+}

@@ -136,3 +136,25 @@ async fn trailers_go_both_ways() {
     let body = client.until("\r\n\r\n").await;
     assert!(body.ends_with("0\r\nx-end: 2\r\n\r\n"), "{body:?}");
 }
+
+#[tokio::test]
+async fn trailers_come_through_a_miss() {
+    let upstream = RawUpstream::start().await;
+    let shield = Shield::start(&upstream.url).await;
+    for fields in ["cache-control: no-store", "cache-control: max-age=60"] {
+        let mut client = shield.connect().await;
+        client
+            .send("GET /t HTTP/1.1\r\nhost: a.example\r\nte: trailers\r\n\r\n")
+            .await;
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\n{fields}\r\ntransfer-encoding: chunked\r\ntrailer: x-end\r\n\r\n2\r\nok\r\n0\r\nx-end: 2\r\n\r\n"
+        );
+        let _origin = upstream.answer(&answer).await;
+        client.head().await;
+        let body = client.until("\r\n\r\n").await;
+        assert!(
+            body.ends_with("0\r\nx-end: 2\r\n\r\n"),
+            "{fields}: {body:?}"
+        );
+    }
+}

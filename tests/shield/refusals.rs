@@ -90,6 +90,15 @@ async fn an_absolute_target_names_the_host() {
 async fn paths_that_are_resolved_by_some_are_refused() {
     let upstream = RawUpstream::start().await;
     let shield = Shield::start(&upstream.url).await;
+    let upgrade = "connection: upgrade\r\nupgrade: websocket\r\n";
+    for (method, fields) in [("GET", ""), ("POST", ""), ("GET", upgrade)] {
+        let request = format!("{method} /a/../b HTTP/1.1\r\nhost: a.example\r\n{fields}\r\n");
+        assert_eq!(
+            status_of(&shield, &request).await,
+            "400",
+            "{method} {fields}"
+        );
+    }
     for path in ["/a/../b", "/a/%2e%2e/b", "/a%2fb", "/a%5cb", "/a%00"] {
         let request = format!("GET {path} HTTP/1.1\r\nhost: a.example\r\n\r\n");
         assert_eq!(status_of(&shield, &request).await, "400", "{path}");
@@ -117,4 +126,15 @@ async fn a_request_that_comes_back_is_told_so() {
         head.contains("\r\ncdn-loop: terrace; id=0, other\r\n"),
         "{head}"
     );
+}
+
+#[tokio::test]
+async fn a_client_of_http_1_0_need_not_name_a_host() {
+    let upstream = RawUpstream::start().await;
+    let shield = Shield::start_with(&upstream.url, &["--upstream-host", "inner.example"]).await;
+    let mut client = shield.connect().await;
+    client.send("GET /x HTTP/1.0\r\n\r\n").await;
+    let (_origin, head) = upstream.request().await;
+    assert!(head.contains("\r\nhost: inner.example\r\n"), "{head}");
+    assert!(head.contains("\r\nvia: 1.0 terrace\r\n"), "{head}");
 }

@@ -42,6 +42,11 @@ impl Edge {
         }
     }
 
+    /// The process that started workerd, while it runs.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.id()
+    }
+
     /// `GET`.
     pub async fn get(&self, path: &str) -> Answer {
         self.client.get(path).await

@@ -1,5 +1,6 @@
 //! The body of an answer.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -9,6 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::BodyError;
 use super::error::BoxError;
+use super::growing::Reader;
 
 pin_project! {
     /// The body of an answer: bytes that are stored, or the body of the service, of type `B`.
@@ -24,6 +26,8 @@ pin_project! {
     #[project = Projected]
     enum Kind<B> {
         Whole { bytes: Bytes },
+        Pieces { pieces: VecDeque<Bytes> },
+        Growing { reader: Reader },
         Service { #[pin] body: B },
     }
 }
@@ -31,6 +35,17 @@ pin_project! {
 impl<B> CacheBody<B> {
     pub(super) const fn service(body: B) -> Self {
         let kind = Kind::Service { body };
+        Self { kind }
+    }
+
+    pub(super) const fn growing(reader: Reader) -> Self {
+        let kind = Kind::Growing { reader };
+        Self { kind }
+    }
+
+    pub(super) fn pieces(mut pieces: VecDeque<Bytes>) -> Self {
+        pieces.retain(|piece| !piece.is_empty());
+        let kind = Kind::Pieces { pieces };
         Self { kind }
     }
 
@@ -63,6 +78,10 @@ where
                 let rest = std::mem::take(bytes);
                 Poll::Ready((!rest.is_empty()).then(|| Ok(Frame::data(rest))))
             }
+            Projected::Pieces { pieces } => {
+                Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece))))
+            }
+            Projected::Growing { reader } => reader.poll_frame(context),
             Projected::Service { body } => body
                 .poll_frame(context)
                 .map(|frame| frame.map(|frame| frame.map_err(BodyError::service))),
@@ -72,6 +91,8 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Whole { bytes } => bytes.is_empty(),
+            Kind::Pieces { pieces } => pieces.is_empty(),
+            Kind::Growing { reader } => reader.has_ended(),
             Kind::Service { body } => body.is_end_stream(),
         }
     }
@@ -79,6 +100,12 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Whole { bytes } => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Pieces { pieces } => {
+                SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum())
+            }
+            Kind::Growing { reader } => reader
+                .remaining()
+                .map_or_else(SizeHint::default, SizeHint::with_exact),
             Kind::Service { body } => body.size_hint(),
         }
     }

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use ::http::header::HeaderName;
+use ::http::{HeaderValue, response};
+use terrace_shared::key::SurrogateKey;
+
 /// Surrogate keys of a response: a handler puts them into the response's extensions.
 ///
 /// They count besides those in the response's fields. One that is no surrogate key (not visible ASCII, too
@@ -39,3 +43,39 @@ impl SurrogateKeys {
         self.0.iter().map(String::as_str)
     }
 }
+
+#[cfg(feature = "axum")]
+impl axum::response::IntoResponseParts for SurrogateKeys {
+    type Error = std::convert::Infallible;
+
+    /// Makes `(SurrogateKeys::of(["product:42"]), Json(product))` a response that carries the key.
+    fn into_response_parts(
+        self,
+        mut parts: axum::response::ResponseParts,
+    ) -> Result<axum::response::ResponseParts, Self::Error> {
+        parts.extensions_mut().insert(self);
+        Ok(parts)
+    }
+}
+
+/// Puts the keys of the response's extension into its fields, where the engine reads them.
+pub(super) fn into_fields(head: &mut response::Parts) {
+    if let Some(keys) = head.extensions.remove::<SurrogateKeys>()
+        && !keys.0.is_empty()
+    {
+        head.headers.append(FIELD, value_of(&keys));
+    }
+}
+
+/// The field's value; one that nobody can read if a key is none, so that the engine refuses it aloud (R12).
+fn value_of(keys: &SurrogateKeys) -> HeaderValue {
+    let valid = keys.iter().all(|key| SurrogateKey::parse(key).is_ok());
+    let text = if valid {
+        keys.0.join(" ")
+    } else {
+        "\u{fffd}".to_owned()
+    };
+    HeaderValue::from_bytes(text.as_bytes()).expect("no byte is a control character")
+}
+
+const FIELD: HeaderName = HeaderName::from_static("surrogate-key");

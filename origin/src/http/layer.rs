@@ -10,6 +10,7 @@ use terrace_shared::time::ByteCount;
 use tower_layer::Layer;
 
 use super::CacheService;
+use super::site::Site;
 use crate::Cache;
 
 /// The cache in front of a service, as a tower layer.
@@ -34,13 +35,6 @@ pub(super) struct Config {
     pub(super) head_timeout: Duration,
     pub(super) fill_timeout: Duration,
     pub(super) name: Box<str>,
-}
-
-/// What the services of one layer share.
-#[derive(Debug)]
-pub(super) struct Site {
-    pub(super) cache: Cache,
-    pub(super) config: Config,
 }
 
 impl CacheLayer {
@@ -130,12 +124,8 @@ impl CacheLayer {
     }
 
     fn site(&self) -> &Arc<Site> {
-        self.site.get_or_init(|| {
-            Arc::new(Site {
-                cache: self.cache.clone(),
-                config: self.config.clone(),
-            })
-        })
+        self.site
+            .get_or_init(|| Arc::new(Site::new(&self.cache, self.config.clone())))
     }
 }
 

@@ -3,6 +3,7 @@
 mod local;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
+mod standing;
 mod view;
 
 use std::pin::Pin;
@@ -12,6 +13,7 @@ use terrace_shared::purge::{Epoch, Purge};
 use terrace_shared::time::Milliseconds;
 
 pub(crate) use self::local::LocalLedger;
+pub(crate) use self::standing::{Judged, Standing};
 pub(crate) use self::view::{Began, View};
 use crate::error::LedgerError;
 

@@ -8,8 +8,8 @@ use terrace_shared::purge::{
 };
 use terrace_shared::time::{Milliseconds, Timestamp, TimestampMillis};
 
+use super::Judged;
 use crate::clock::{Clock, Moment};
-use crate::entry::Entry;
 
 /// What this process knows of the ledger.
 ///
@@ -95,15 +95,16 @@ impl View {
     }
 
     /// Judges a stored entry; one comparison if nothing was purged since the last time.
-    pub(crate) fn judge(&self, entry: &Entry) -> Verdict {
-        if entry.judged_in() == self.generation() {
+    pub(crate) fn judge(&self, entry: &impl Judged) -> Verdict {
+        let standing = entry.standing();
+        if standing.judged_in() == self.generation() {
             return Verdict::Untouched;
         }
         let replica = self.replica.read();
-        let verdict = replica.verdict(&entry.fence(), entry.scopes());
+        let verdict = replica.verdict(&standing.fence(), entry.scopes());
         if let (Verdict::Untouched, Some(epoch)) = (verdict, replica.epoch()) {
             // Under the lock the generation stands still, so the two belong together.
-            entry.lift(epoch, self.generation());
+            standing.lift(epoch, self.generation());
         }
         verdict
     }

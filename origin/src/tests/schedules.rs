@@ -8,6 +8,7 @@ use terrace_shared::purge::Verdict;
 use tokio::task::JoinHandle;
 
 use super::support::{Gate, GatedSource, Process, SourceError, World, settle};
+use crate::ledger::Judged;
 use crate::{Error, Purge, Source};
 
 type Asked = Result<crate::Answer<Arc<String>>, Error<SourceError>>;
@@ -227,8 +228,11 @@ async fn purges_of_others_lift_an_entry_and_leave_it_where_it_is() {
     }
     let engine = process.cache.engine();
     let entry = engine.memory.get("plan:1").expect("stored");
-    assert_eq!(Some(entry.fence().filled_at), process.cache.epoch());
-    assert_eq!(entry.judged_in(), engine.view().generation());
+    assert_eq!(
+        Some(entry.standing().fence().filled_at),
+        process.cache.epoch()
+    );
+    assert_eq!(entry.standing().judged_in(), engine.view().generation());
 }
 
 #[tokio::test(start_paused = true)]
@@ -248,7 +252,7 @@ async fn a_promoted_copy_keeps_the_fence_of_the_copy_it_came_from() {
     assert_eq!(ask(&two, "unused").await.source, Source::Redis);
     let copy = two.cache.engine().memory.get("plan:1").expect("promoted");
     assert_eq!(
-        (copy.fence(), copy.scopes()),
+        (copy.standing().fence(), copy.scopes()),
         (envelope.fence, &envelope.scopes)
     );
     one.cache

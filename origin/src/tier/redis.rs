@@ -184,6 +184,10 @@ impl SharedTier for RedisTier {
         })
     }
 
+    fn remove<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), TierError>> {
+        Box::pin(async move { self.call(&self.command("DEL", key)).await })
+    }
+
     fn stats(&self) -> SharedTierStats {
         let health = &self.redis.health;
         SharedTierStats {

@@ -7,7 +7,9 @@ use ::http::header::{
 use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::range::{self, ByteRange};
-use super::{Extent, RequestFacts, Rules, StoredResponse, conditional, response_fields};
+use super::{
+    Extent, RequestFacts, Rules, StoredResponse, conditional, pass_fields, response_fields,
+};
 use crate::time::DeltaSeconds;
 
 /// What to send to the client for a stored response.
@@ -54,6 +56,33 @@ pub fn answer(
     rules: &Rules,
 ) -> Answer {
     let fields = response_fields(stored, age, rules);
+    with_fields(request, stored, fields, length, boundary, rules)
+}
+
+/// The answer for `request` from a response that has just come, and is being stored as `stored`.
+///
+/// It has the `fields` that the origin sent: its own `Age`, and what is for this one answer and not stored
+/// (RFC 9111 §5.2.2.4, §5.2.2.7). Everything else is as in [`answer`].
+pub fn answer_new(
+    request: &RequestFacts,
+    stored: &StoredResponse,
+    fields: &HeaderMap,
+    length: Option<u64>,
+    boundary: &str,
+    rules: &Rules,
+) -> Answer {
+    let fields = pass_fields(fields, stored.exchange().received_at, rules);
+    with_fields(request, stored, fields, length, boundary, rules)
+}
+
+fn with_fields(
+    request: &RequestFacts,
+    stored: &StoredResponse,
+    fields: HeaderMap,
+    length: Option<u64>,
+    boundary: &str,
+    rules: &Rules,
+) -> Answer {
     match conditional::evaluate(request, stored) {
         conditional::Outcome::NotModified => {
             return without_body(StatusCode::NOT_MODIFIED, fields);

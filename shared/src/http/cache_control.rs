@@ -152,8 +152,6 @@ impl ResponseDirectives {
                     // `private` means nothing to a private cache, so its fields stay.
                     Some(_) if flag == Flags::PRIVATE && kind == CacheKind::Private => {}
                     Some(names) => all.qualified.extend(names),
-                    // It is for shared caches alone (RFC 9111 §5.2.2.8).
-                    None if flag == Flags::PROXY_REVALIDATE && kind == CacheKind::Private => {}
                     None => all.flags.add(flag),
                 }
                 continue;

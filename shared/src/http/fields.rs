@@ -30,10 +30,12 @@ pub enum ForwardAs<'a> {
 /// The fields of a client's request, as they go to the origin (RFC 9110 §7.6.1, RFC 9111 §4.3.1).
 ///
 /// A validation or a fill asks for the whole representation, so the client's conditions and ranges
-/// stay here and are held against what comes back.
+/// stay here and are held against what comes back. All of them say that this is a surrogate, so that
+/// `Surrogate-Control` can be aimed at it.
 pub fn request_fields(fields: &HeaderMap, forward_as: ForwardAs<'_>) -> HeaderMap {
     let mut out = fields.clone();
     remove_hop_by_hop(&mut out);
+    out.append(SURROGATE_CAPABILITY, CAPABILITY);
     let own = match forward_as {
         ForwardAs::Client => return out,
         ForwardAs::Validation(validation) => Some(&validation.fields),
@@ -161,6 +163,11 @@ pub fn remove_hop_by_hop(fields: &mut HeaderMap) {
 
 const SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
 
+const SURROGATE_CAPABILITY: HeaderName = HeaderName::from_static("surrogate-capability");
+
+/// (W3C Edge Architecture 1.0 §2.2)
+const CAPABILITY: HeaderValue = HeaderValue::from_static("terrace=\"Surrogate/1.0\"");
+
 const HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
     TE,
@@ -191,11 +198,10 @@ const CONDITIONS: [HeaderName; 6] = [
     RANGE,
 ];
 
-/// What a 304 cannot change, because it describes the stored bytes (RFC 9111 §3.2).
-const OF_THE_CONTENT: [HeaderName; 4] = [
+/// What a 304 cannot change, because it says how the stored bytes are to be read (RFC 9111 §3.2).
+const OF_THE_CONTENT: [HeaderName; 3] = [
     CONTENT_LENGTH,
     ::http::header::CONTENT_ENCODING,
-    ::http::header::CONTENT_TYPE,
     ::http::header::CONTENT_RANGE,
 ];
 

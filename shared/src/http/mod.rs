@@ -6,6 +6,7 @@
 //! 2. [`select`] among the stored responses of the URI, and the purge ledger's verdict on the selected one.
 //! 3. [`decide`]: reuse it, validate it, forward, or give up.
 //! 4. To reuse: [`answer`], which evaluates the client's conditions and ranges and gives ready-made fields.
+//!    For what has just come: [`answer_new`].
 //! 5. To ask the origin: [`request_fields`], then [`on_response`] or [`on_failure`]; after an unsafe
 //!    method, [`invalidation`].
 //!
@@ -43,7 +44,7 @@ mod properties;
 mod support;
 
 pub use among::{Among, Held, decide_among, on_response_among};
-pub use answer::{Answer, AnswerBody, answer};
+pub use answer::{Answer, AnswerBody, answer, answer_new};
 pub use failure::{Failure, OnFailure, on_failure};
 pub use fields::{ForwardAs, pass_fields, remove_hop_by_hop, request_fields, response_fields};
 pub use freshen::identified;

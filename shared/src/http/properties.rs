@@ -1,5 +1,7 @@
 //! What holds for every request and response, on random ones.
 
+mod parts;
+
 use ::http::header::HeaderName;
 use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use proptest::prelude::*;
@@ -277,6 +279,28 @@ proptest! {
         prop_assert!(says(&response, "cache-control", word.as_bytes()));
         let request = facts(&Method::GET, &asked, &rules);
         prop_assert_eq!(store(200, &response, &request, &rules), None);
+    }
+
+    #[test]
+    fn unsafe_methods_are_never_answered_from_a_store_and_rarely_stored(
+        response in response(),
+        method in proptest::sample::select(vec!["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "M-SEARCH"]),
+        verdict in verdict(),
+        rules in rules(),
+        at in 0_u64..200,
+    ) {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let request = facts(&method, &HeaderMap::new(), &rules);
+        if let Some(stored) = store(200, &response, &request, &rules) {
+            prop_assert_eq!(&method, Method::POST);
+            prop_assert!(stored.fields().contains_key("content-location"));
+        }
+        let stored = store(200, &response, &get(&[]), &rules);
+        let decision = decide(&request, stored.as_ref(), verdict, after(at), &rules);
+        prop_assert!(matches!(decision, Decision::Forward(crate::outcome::ForwardReason::Method)));
+        let failed = on_failure(&request, stored.as_ref(), verdict, Failure::TimedOut, after(at), &rules);
+        let served = matches!(failed, OnFailure::ServeStale { .. });
+        prop_assert!(!served);
     }
 
     #[test]

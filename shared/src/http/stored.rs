@@ -6,7 +6,7 @@ use super::cache_control::Flags;
 use super::range::ByteRange;
 use super::{EntityTag, VaryKey};
 use crate::purge::{EntryScopes, Epoch, Fence};
-use crate::time::{DeltaSeconds, Timestamp};
+use crate::time::{DeltaSeconds, Timestamp, TimestampMillis};
 
 /// What a cache holds, but for the body: the shells keep bodies.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -37,6 +37,19 @@ pub struct Exchange {
     pub requested_at: Timestamp,
     /// `response_time`: when the head of the response came.
     pub received_at: Timestamp,
+}
+
+impl Exchange {
+    /// Between these moments: what lies between them is whole seconds rounded down, even if a second turned over
+    /// meanwhile, so that an answer within milliseconds does not make a response older.
+    pub fn between(requested_at: TimestampMillis, received_at: TimestampMillis) -> Self {
+        let delay = received_at.saturating_since(requested_at).as_u64() / 1_000;
+        let received_at = received_at.timestamp();
+        Self {
+            requested_at: received_at.saturating_sub(DeltaSeconds::seconds(delay)),
+            received_at,
+        }
+    }
 }
 
 /// How long a response may be served stale, and who says so.

@@ -172,25 +172,28 @@ fn key_of(target: &Target, path_and_query: &str, cookies: &[u8]) -> EncodedKey {
 }
 
 fn handling(method: &Method, route: &Route, fields: &HeaderMap, cookies: Cookies) -> Handling {
-    if !matches!(*method, Method::GET | Method::HEAD) {
-        return Handling::Pass(ForwardReason::Method);
-    }
     let bypass = route.class == RouteClass::Bypass
         || cookies == Cookies::Bypass
         || fields.contains_key(UPGRADE);
     if bypass {
         Handling::Pass(ForwardReason::Bypass)
-    } else {
+    } else if matches!(*method, Method::GET | Method::HEAD) {
         Handling::Cache
+    } else {
+        // Its response may still be one that answers later requests (RFC 9110 §9.3.3).
+        Handling::Pass(ForwardReason::Method)
     }
 }
 
 fn normalised(target: &Target, route: &Route) -> Box<str> {
-    let (path, query) = match target.path_and_query.split_once('?') {
-        Some((path, query)) => (path, route.query.normalise(query)),
-        None => return target.path_and_query.clone(),
+    let Some((path, sent)) = target.path_and_query.split_once('?') else {
+        return target.path_and_query.clone();
     };
-    if query.is_empty() {
+    let query = route.query.normalise(sent);
+    if query == sent {
+        // An empty query is not the same as none (RFC 3986 §6.2.3).
+        target.path_and_query.clone()
+    } else if query.is_empty() {
         path.into()
     } else {
         format!("{path}?{query}").into()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ::http::HeaderValue;
 use ::http::header::{CACHE_CONTROL, EXPIRES, HeaderName};
 
-use crate::http::{BrowserRule, Heuristic, Rules, StoredResponse, VaryRule};
+use crate::http::{BrowserRule, Exposure, Heuristic, Rules, StoredResponse, VaryRule};
 use crate::key::SurrogateKey;
 use crate::policy::{self, Immutable, Policy, Route, RouteClass};
 use crate::time::{DeltaSeconds, Milliseconds};
@@ -33,9 +33,14 @@ pub struct RouteRules {
 const NEGATIVE: DeltaSeconds = DeltaSeconds::minutes(1);
 
 impl Routes {
-    /// Makes the rules of each of the policy's routes.
+    /// Makes the rules of each of the policy's routes; clients do not see surrogate keys.
     pub fn new(policy: Policy) -> Self {
-        let make = |route| Arc::new(RouteRules::of(route, &policy));
+        Self::exposing(policy, Exposure::Strip)
+    }
+
+    /// [`Self::new`], with a say in whether clients see surrogate keys.
+    pub fn exposing(policy: Policy, surrogate_keys: Exposure) -> Self {
+        let make = |route| Arc::new(RouteRules::of(route, &policy, surrogate_keys));
         Self {
             rules: policy.routes().map(make).collect(),
             fallback: make(policy.route("")),
@@ -69,11 +74,12 @@ impl Routes {
 }
 
 impl RouteRules {
-    fn of(route: &Route, policy: &Policy) -> Self {
+    fn of(route: &Route, policy: &Policy, surrogate_keys: Exposure) -> Self {
         let mut surrogate_key_fields = Rules::default().surrogate_key_fields;
         surrogate_key_fields.push(ROUTE_KEYS);
         let as_stored = Rules {
             surrogate_key_fields,
+            surrogate_keys,
             default_lifetime: route.edge,
             negative_lifetime: route.edge.map(|lifetime| lifetime.min(NEGATIVE)),
             heuristic: match route.class {

@@ -152,3 +152,11 @@ fn keyed_cookies_are_part_of_the_key_under_a_rule_too() {
     assert_ne!(key("lang=de"), key("lang=en"));
     assert_eq!(key("lang=de"), key("lang=de; x=1"));
 }
+
+#[test]
+fn a_query_that_no_rule_changes_is_left_alone() {
+    for path_and_query in ["/x", "/x?", "/x?&a", "/x?a=1?b"] {
+        let intake = intake(&format!("https://a{path_and_query}"), "");
+        assert_eq!(&*intake.path_and_query, path_and_query);
+    }
+}

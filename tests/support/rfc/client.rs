@@ -7,7 +7,7 @@ use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::wire::{Body, Fields, Framing, Head, read_body, read_head};
+use super::wire::{Body, Fields, Framing, Head, count_chunks, read_body, read_head};
 
 /// A request as it is sent.
 #[derive(Clone, Debug, Default)]
@@ -112,6 +112,14 @@ impl Connection {
         timeout(PATIENCE, read_body(&mut self.stream, framing))
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    }
+
+    /// How many bytes of content come in chunks; none is kept.
+    ///
+    /// # Errors
+    /// When the chunks are malformed, or break off.
+    pub async fn count_chunks(&mut self) -> io::Result<u64> {
+        count_chunks(&mut self.stream).await
     }
 
     /// The stream, to read from it by hand.

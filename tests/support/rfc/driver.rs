@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::client::{Received, Sent, exchange};
 use crate::edge::Edge;
+use crate::shield::Shield;
 
 /// A place where the cache runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize)]
@@ -38,6 +39,9 @@ pub trait Driver: Sync {
     }
 }
 
+/// How long an origin may be silent, in seconds.
+const SILENCE: u32 = 3;
+
 /// The worker before an origin.
 pub struct EdgeDriver {
     edge: Edge,
@@ -45,18 +49,18 @@ pub struct EdgeDriver {
 }
 
 impl EdgeDriver {
-    /// How long an origin may be silent, in milliseconds.
-    const ORIGIN_TIMEOUT: &str = "3000";
-
     /// Starts one before the origin at `url`.
     pub async fn start(url: &str) -> Self {
-        let vars = [
-            ("ORIGIN", url),
-            ("TERRACE_ORIGIN_TIMEOUT_MS", Self::ORIGIN_TIMEOUT),
-        ];
+        let silence = (SILENCE * 1_000).to_string();
+        let vars = [("ORIGIN", url), ("TERRACE_ORIGIN_TIMEOUT_MS", &*silence)];
         let edge = Edge::start_with(&vars).await;
         let authority = edge.client.base().trim_start_matches("http://").to_owned();
         Self { edge, authority }
+    }
+
+    /// The process that started it.
+    pub fn process_id(&self) -> Option<u32> {
+        self.edge.process_id()
     }
 
     /// Stops it.
@@ -72,5 +76,30 @@ impl Driver for EdgeDriver {
 
     fn authority(&self) -> &str {
         &self.authority
+    }
+}
+
+/// The reverse proxy before an origin.
+pub struct ShieldDriver {
+    shield: Shield,
+}
+
+impl ShieldDriver {
+    /// Starts one before the origin at `url`.
+    pub async fn start(url: &str) -> Self {
+        let silence = SILENCE.to_string();
+        let arguments = ["--upstream-first-byte-timeout-seconds", &*silence];
+        let shield = Shield::start_with(url, &arguments).await;
+        Self { shield }
+    }
+}
+
+impl Driver for ShieldDriver {
+    fn place(&self) -> Place {
+        Place::Shield
+    }
+
+    fn authority(&self) -> &str {
+        self.shield.address()
     }
 }

@@ -17,13 +17,13 @@ pub struct Gaps {
     pub gap: Vec<Gap>,
 }
 
-/// A case that does not hold somewhere.
+/// Cases that do not hold somewhere.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gap {
-    /// The case's name.
-    pub case: String,
-    /// Where it does not hold.
+    /// Their names.
+    pub cases: Vec<String>,
+    /// Where they do not hold.
     #[serde(rename = "where")]
     pub places: Vec<Place>,
     /// Why not.
@@ -44,7 +44,13 @@ impl Gaps {
     /// Why `case` is known not to hold at `place`.
     pub fn why(&self, case: &str, place: Place) -> Option<&str> {
         let mut gaps = self.gap.iter();
-        let gap = gaps.find(|gap| gap.case == case && gap.places.contains(&place))?;
+        let gap = gaps.find(|gap| gap.places.contains(&place) && gap.names(case))?;
         Some(&gap.why)
+    }
+}
+
+impl Gap {
+    fn names(&self, case: &str) -> bool {
+        self.cases.iter().any(|name| name == case)
     }
 }

@@ -16,9 +16,9 @@ pub mod wire;
 mod cache_status;
 mod client;
 
-pub use client::{Connection, exchange};
-pub use driver::{Driver, EdgeDriver, Place};
+pub use client::{Connection, Received, Sent, exchange};
+pub use driver::{Driver, EdgeDriver, Place, ShieldDriver};
 pub use gaps::Gaps;
-pub use origin::{Answer, ScriptedOrigin};
+pub use origin::{Answer, Script, ScriptedOrigin, Then};
 pub use run::{Report, run};
 pub use table::{Case, load};

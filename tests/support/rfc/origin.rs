@@ -61,7 +61,7 @@ pub enum Answer {
     },
     /// Waits so long, and then answers.
     Late(Duration, Box<Answer>),
-    /// Sends so much content, as fast as it is taken: zeros.
+    /// Sends so much content, as fast as it is taken, and ends the connection: zeros.
     Flood {
         /// The head.
         head: Vec<u8>,
@@ -209,7 +209,7 @@ async fn serve(stream: TcpStream, scripts: &Scripts) -> io::Result<()> {
                     Then::Stall => return until_gone(&mut stream).await,
                 }
             }
-            Answer::Flood { head, bytes } => flood(&mut stream, &head, bytes).await?,
+            Answer::Flood { head, bytes } => return flood(&mut stream, &head, bytes).await,
             Answer::Silence => return until_gone(&mut stream).await,
             // Nobody waits twice.
             Answer::Refusal | Answer::Late(..) => return Ok(()),

@@ -188,6 +188,8 @@ pub enum AskedOtherwise {
     Behind,
     /// Before the client is answered, and behind the answer once more if the cache likes.
     PerhapsAgain,
+    /// Behind the answer, if the cache likes.
+    PerhapsBehind,
 }
 
 /// What `Cache-Status` must say (RFC 9211).

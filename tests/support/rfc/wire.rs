@@ -104,6 +104,16 @@ impl Fields {
     }
 }
 
+impl<'a> FromIterator<(&'a str, &'a [u8])> for Fields {
+    fn from_iter<I: IntoIterator<Item = (&'a str, &'a [u8])>>(lines: I) -> Self {
+        let line = |(name, value): (&str, &[u8])| Line {
+            name: name.to_owned(),
+            value: value.to_vec(),
+        };
+        Self(lines.into_iter().map(line).collect())
+    }
+}
+
 impl Head {
     /// The status in a response's first line.
     pub fn status(&self) -> u16 {
@@ -223,6 +233,24 @@ pub async fn read_body(
 async fn take(from: &mut (impl AsyncBufRead + Unpin), length: u64, into: &mut Vec<u8>) -> bool {
     let came = from.take(length).read_to_end(into).await;
     came.is_ok_and(|came| u64::try_from(came) == Ok(length))
+}
+
+/// How many bytes of content come in chunks; none is kept.
+///
+/// # Errors
+/// When the chunks are malformed, or break off.
+pub async fn count_chunks(from: &mut (impl AsyncBufRead + Unpin)) -> io::Result<u64> {
+    let mut all = 0;
+    loop {
+        let mut line = String::new();
+        from.read_line(&mut line).await?;
+        let size = u64::from_str_radix(line.trim(), 16).map_err(io::Error::other)?;
+        tokio::io::copy(&mut from.take(size + 2), &mut tokio::io::sink()).await?;
+        all += size;
+        if size == 0 {
+            return Ok(all);
+        }
+    }
 }
 
 async fn chunks(from: &mut (impl AsyncBufRead + Unpin), body: &mut Body) -> io::Result<()> {

@@ -93,12 +93,17 @@ impl Activity {
 
     /// Its answer is gone, whole or not.
     pub(crate) fn exchange_ends(&self) {
+        // A rest begins when the connection is next read from, not when it was during the exchange.
+        self.read_waits.store(0, Ordering::Relaxed);
         self.exchanges.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// What is to be done about the connection now.
     pub(crate) fn check(&self, patience: &Patience) -> Check {
-        let now = self.now();
+        self.check_at(self.now(), patience)
+    }
+
+    fn check_at(&self, now: u64, patience: &Patience) -> Check {
         let read_waits = self.read_waits.load(Ordering::Relaxed);
         let in_body = self.body_began.load(Ordering::Relaxed) != 0;
         let idle = self.exchanges.load(Ordering::Relaxed) == 0 && read_waits != 0;
@@ -142,5 +147,79 @@ impl Activity {
     fn now(&self) -> u64 {
         let elapsed = self.since.elapsed().as_millis();
         u64::try_from(elapsed).unwrap_or(u64::MAX).saturating_add(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience = Patience {
+        head: Duration::from_secs(10),
+        idle: Duration::from_secs(20),
+        client: Duration::from_secs(30),
+        connect: Duration::ZERO,
+        first_byte: Duration::ZERO,
+        read: Duration::ZERO,
+        upstream_idle: Duration::ZERO,
+        drain: Duration::ZERO,
+    };
+
+    /// What is to be done right before and right after this many seconds.
+    fn around(activity: &Activity, seconds: u64) -> (bool, Check) {
+        // What was noted was noted within the first second of this test.
+        let before = activity.check_at(seconds * 1_000 - 1_000, &PATIENCE);
+        let after = activity.check_at(seconds * 1_000 + 1_000, &PATIENCE);
+        (matches!(before, Check::Again(_)), after)
+    }
+
+    #[test]
+    fn a_new_connection_owes_a_request_and_one_that_has_had_one_may_rest() {
+        let activity = Activity::default();
+        activity.read_waits();
+        assert_eq!(around(&activity, 10), (true, Check::TooSlow));
+        activity.read(Seen::Between);
+        activity.read_waits();
+        assert_eq!(around(&activity, 20), (true, Check::Idle));
+        activity.read(Seen::Head);
+        activity.read_waits();
+        assert_eq!(around(&activity, 10), (true, Check::TooSlow));
+    }
+
+    #[test]
+    fn while_an_answer_is_under_way_only_the_client_can_be_too_slow() {
+        let activity = Activity::default();
+        activity.read(Seen::Between);
+        activity.read_waits();
+        activity.exchange_begins();
+        assert!(matches!(
+            activity.check_at(1_000_000, &PATIENCE),
+            Check::Again(_)
+        ));
+        activity.write_waits();
+        assert_eq!(around(&activity, 30), (true, Check::TooSlow));
+        activity.wrote();
+        assert!(matches!(
+            activity.check_at(1_000_000, &PATIENCE),
+            Check::Again(_)
+        ));
+        activity.exchange_ends();
+        let rests = activity.check_at(1_000_000, &PATIENCE);
+        assert!(matches!(rests, Check::Again(_)), "its rest has only begun");
+        activity.read_waits();
+        assert_eq!(around(&activity, 20), (true, Check::Idle));
+    }
+
+    #[test]
+    fn a_body_is_waited_for_only_while_it_is_read() {
+        let activity = Activity::default();
+        activity.exchange_begins();
+        activity.read(Seen::Body);
+        assert!(matches!(
+            activity.check_at(1_000_000, &PATIENCE),
+            Check::Again(_)
+        ));
+        activity.read_waits();
+        assert_eq!(around(&activity, 30), (true, Check::TooSlow));
     }
 }

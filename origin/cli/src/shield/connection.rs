@@ -174,3 +174,92 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, StatusCode};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
+    use super::super::informational::InterimSender;
+    use super::*;
+
+    const HINTS: &str = "HTTP/1.1 103 Early Hints\r\n\r\n";
+
+    struct World {
+        client: Arc<Client>,
+        io: ClientIo<DuplexStream>,
+        other_end: DuplexStream,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let (stream, other_end) = duplex(1_000);
+            let client = Arc::new(Client::new(([127, 0, 0, 1], 1).into()));
+            let io = ClientIo::new(stream, Arc::clone(&client));
+            Self {
+                client,
+                io,
+                other_end,
+            }
+        }
+
+        fn begin(&self) -> InterimSender {
+            InterimSender::new(Arc::clone(&self.client), self.client.interim.begin())
+        }
+
+        async fn sees(mut self, text: &str) {
+            self.io.shutdown().await.unwrap();
+            let mut seen = String::new();
+            self.other_end.read_to_string(&mut seen).await.unwrap();
+            assert_eq!(seen, text);
+        }
+    }
+
+    fn hint(sender: &InterimSender) {
+        sender.send(StatusCode::EARLY_HINTS, &HeaderMap::new());
+    }
+
+    #[tokio::test]
+    async fn an_interim_answer_goes_out_when_all_else_is_flushed() {
+        let mut world = World::new();
+        let sender = world.begin();
+        hint(&sender);
+        world.io.flush().await.unwrap();
+        hint(&sender);
+        world.client.interim.end();
+        world.io.write_all(b"final").await.unwrap();
+        world.io.flush().await.unwrap();
+        world.sees(&format!("{HINTS}{HINTS}final")).await;
+    }
+
+    #[tokio::test]
+    async fn an_interim_answer_never_lands_in_or_behind_the_final_one() {
+        let mut world = World::new();
+        let sender = world.begin();
+        world.client.interim.end();
+        hint(&sender);
+        world.io.write_all(b"fin").await.unwrap();
+        hint(&sender);
+        world.io.flush().await.unwrap();
+        world.io.write_all(b"al").await.unwrap();
+        world.io.flush().await.unwrap();
+        // Not in the next exchange either: a fill that goes on behind its answer speaks to nobody.
+        let _next = world.begin();
+        hint(&sender);
+        world.io.flush().await.unwrap();
+        world.sees("final").await;
+    }
+
+    #[tokio::test]
+    async fn an_interim_answer_waits_for_what_is_half_written() {
+        let mut world = World::new();
+        let sender = world.begin();
+        world.io.write_all(b"HTTP/1.1 100 ").await.unwrap();
+        hint(&sender);
+        world.io.write_all(b"Continue\r\n\r\n").await.unwrap();
+        world.io.flush().await.unwrap();
+        world
+            .sees(&format!("HTTP/1.1 100 Continue\r\n\r\n{HINTS}"))
+            .await;
+    }
+}

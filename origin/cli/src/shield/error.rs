@@ -5,6 +5,7 @@ use std::error::Error;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, VIA};
 use http::{HeaderValue, Response, StatusCode};
+use terrace_shared::intake::TargetError;
 use terrace_shared::outcome::{CacheStatus, ForwardReason};
 
 use super::body::AnswerBody;
@@ -41,6 +42,9 @@ pub(crate) enum UpstreamError {
     /// It went over to another protocol, which nobody had asked for.
     #[error("the upstream switched protocols unasked")]
     Unasked,
+    /// What is asked for could be understood in two ways.
+    #[error(transparent)]
+    Target(#[from] TargetError),
     /// The request cannot be written as one to the upstream.
     #[error("the request cannot be sent on")]
     Unsendable(#[from] http::Error),
@@ -55,7 +59,7 @@ impl UpstreamError {
                 StatusCode::GATEWAY_TIMEOUT
             }
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::ClientBody | Self::Unsendable(_) => StatusCode::BAD_REQUEST,
+            Self::ClientBody | Self::Target(_) | Self::Unsendable(_) => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -65,13 +69,18 @@ impl UpstreamError {
             Self::ConnectTimedOut { .. } | Self::FirstByteTimedOut { .. } => "upstream-timed-out",
             Self::Broken(_) | Self::Unasked => "upstream-broke-off",
             Self::BodyTooLarge => "body-too-large",
-            Self::ClientBody | Self::Unsendable(_) => "bad-request",
+            Self::ClientBody | Self::Target(_) | Self::Unsendable(_) => "bad-request",
         }
     }
 
     /// The answer that says so.
     pub(crate) fn answer(&self) -> Response<AnswerBody> {
-        refusal(self.status(), self.detail(), &self.to_string())
+        refusal(
+            self.status(),
+            ForwardReason::Miss,
+            self.detail(),
+            &self.to_string(),
+        )
     }
 }
 
@@ -94,9 +103,6 @@ pub(crate) enum Refused {
     /// It does not say of which host it asks.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// What it asks for cannot be written as a URL.
-    #[error("the request's target is not understood")]
-    Target,
 }
 
 impl Refused {
@@ -106,16 +112,19 @@ impl Refused {
             Self::Connect => (StatusCode::METHOD_NOT_ALLOWED, "connect"),
             Self::Looped => (StatusCode::LOOP_DETECTED, "loop"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
-            Self::Ambiguous | Self::Host(_) | Self::Target => {
-                (StatusCode::BAD_REQUEST, "bad-request")
-            }
+            Self::Ambiguous | Self::Host(_) => (StatusCode::BAD_REQUEST, "bad-request"),
         };
-        refusal(status, detail, &self.to_string())
+        refusal(status, ForwardReason::Bypass, detail, &self.to_string())
     }
 }
 
 /// A short text that nobody stores, with `detail` in its `Cache-Status`.
-pub(crate) fn refusal(status: StatusCode, detail: &str, sentence: &str) -> Response<AnswerBody> {
+fn refusal(
+    status: StatusCode,
+    reason: ForwardReason,
+    detail: &str,
+    sentence: &str,
+) -> Response<AnswerBody> {
     let text = Bytes::from(format!("Terrace: {sentence}.\n"));
     let length = text.len();
     let mut response = Response::new(AnswerBody::whole(text));
@@ -128,7 +137,7 @@ pub(crate) fn refusal(status: StatusCode, detail: &str, sentence: &str) -> Respo
     fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
     fields.insert(VIA, VIA_HERE);
-    CacheStatus::forward(CacheStatus::NAME, ForwardReason::Bypass)
+    CacheStatus::forward(CacheStatus::NAME, reason)
         .detail(detail)
         .append_to(fields);
     response

@@ -6,7 +6,7 @@ use http::header::{COOKIE, FORWARDED, HOST, HeaderName, TE, VIA};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Uri, Version};
 use terrace_shared::http::remove_hop_by_hop;
-use terrace_shared::intake::{Target, origin_fields};
+use terrace_shared::intake::{Target, TargetError, origin_fields};
 
 /// What `Via` says of messages that came here in HTTP/1.1.
 pub(crate) const VIA_HERE: HeaderValue = HeaderValue::from_static("1.1 terrace");
@@ -61,10 +61,17 @@ pub(crate) struct Passage<'a> {
 }
 
 /// Makes a client's fields those of the upstream's request, but for `Host`.
-pub(crate) fn to_upstream(mut fields: HeaderMap, passage: Passage<'_>) -> HeaderMap {
+///
+/// # Errors
+/// When its target could be understood in two ways.
+pub(crate) fn to_upstream(
+    mut fields: HeaderMap,
+    passage: Passage<'_>,
+) -> Result<HeaderMap, TargetError> {
     let takes_trailers = takes_trailers(&fields);
     remove_hop_by_hop(&mut fields);
-    if let Ok(target) = Target::parse(&passage.uri.to_string()) {
+    if passage.uri.path() != "*" {
+        let target = Target::parse(&passage.uri.to_string())?;
         fields = origin_fields(fields, &target);
     }
     if let Some(peer) = passage.peer {
@@ -81,7 +88,7 @@ pub(crate) fn to_upstream(mut fields: HeaderMap, passage: Passage<'_>) -> Header
     }
     fields.append(VIA, via(passage.version));
     fields.append(CDN_LOOP, passage.signature.0.clone());
-    fields
+    Ok(fields)
 }
 
 /// Makes the upstream's fields those of an answer that passed here.
@@ -189,5 +196,98 @@ fn join(fields: &mut HeaderMap, name: HeaderName, value: &str) {
     all.push(value.as_bytes());
     if let Ok(joined) = HeaderValue::from_bytes(&all.join(&b", "[..])) {
         fields.insert(name, joined);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let mut fields = HeaderMap::new();
+        for (name, value) in lines {
+            fields.append(HeaderName::from_static(name), value.parse().unwrap());
+        }
+        fields
+    }
+
+    #[test]
+    fn the_host_is_the_target_s_or_the_only_host_field_s() {
+        let missing = Err(HostError::Missing);
+        let malformed = Err(HostError::Malformed);
+        for (uri, lines, version, host) in [
+            ("/x", &[("host", "a")][..], Version::HTTP_11, Ok("a")),
+            (
+                "/x",
+                &[("host", "[::1]:80")],
+                Version::HTTP_11,
+                Ok("[::1]:80"),
+            ),
+            ("/x", &[], Version::HTTP_11, missing),
+            ("/x", &[("host", "")], Version::HTTP_11, malformed),
+            (
+                "/x",
+                &[("host", "a"), ("host", "a")],
+                Version::HTTP_11,
+                malformed,
+            ),
+            ("/x", &[("host", "a/b")], Version::HTTP_11, malformed),
+            ("/x", &[("host", "u@a")], Version::HTTP_11, malformed),
+            ("http://b/x", &[("host", "a")], Version::HTTP_11, Ok("b")),
+            ("http://b/x", &[("host", "a")], Version::HTTP_2, malformed),
+            ("http://b/x", &[("host", "B")], Version::HTTP_2, Ok("b")),
+            ("http://b/x", &[], Version::HTTP_2, Ok("b")),
+        ] {
+            let found = host_of(&uri.parse().unwrap(), &fields(lines), version);
+            let found = found.as_ref().map(|host| host.to_str().unwrap());
+            assert_eq!(found.map_err(|error| *error), host, "{uri} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_loop_is_noticed_by_the_signature_or_by_its_length() {
+        let ours = Signature::random();
+        let text = ours.0.to_str().unwrap().to_owned();
+        let many = ["terrace; id=0"; MOST_SHIELDS].join(", ");
+        for (line, looped) in [
+            ("", false),
+            ("other", false),
+            ("terrace; id=0", false),
+            (text.as_str(), true),
+            (format!("other , {text},x").as_str(), true),
+            (many.as_str(), true),
+        ] {
+            assert_eq!(
+                ours.has_looped(&fields(&[("cdn-loop", line)])),
+                looped,
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_ipv6_client_is_written_as_the_field_wants_it() {
+        let uri = Uri::from_static("http://a:1/x");
+        let peer = "[2001:db8::1]:5".parse().unwrap();
+        let passage = Passage {
+            peer: Some(peer),
+            version: Version::HTTP_11,
+            uri: &uri,
+            signature: &Signature::random(),
+        };
+        let sent = to_upstream(HeaderMap::new(), passage).unwrap();
+        assert_eq!(sent["x-forwarded-for"], "2001:db8::1");
+        assert_eq!(
+            sent["forwarded"],
+            "for=\"[2001:db8::1]\";host=\"a:1\";proto=http"
+        );
+    }
+
+    #[test]
+    fn cookies_that_were_cut_are_joined() {
+        let mut cut = fields(&[("cookie", "a=1"), ("cookie", "b=2")]);
+        join_cookies(&mut cut);
+        let lines: Vec<_> = cut.get_all("cookie").iter().collect();
+        assert_eq!(lines, ["a=1; b=2"]);
     }
 }

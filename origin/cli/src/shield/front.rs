@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{HeaderValue, Method, Request, Response, Version};
+use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use terrace_origin::http::{CacheService, ResponseFuture};
@@ -16,13 +16,13 @@ use tower_service::Service as _;
 use super::body::{Accounted, AnswerBody, ExchangeGuard, RequestBody, UpstreamBody};
 use super::connection::Client;
 use super::error::{Refused, UpstreamError};
-use super::fields;
+use super::fields::{self, HostError};
 use super::informational::InterimSender;
 use super::limits::Limits;
 use super::purge_api::{self, PurgeApi};
 use super::server::Alive;
 use super::upgrade;
-use super::upstream::{Upstream, Visitor, absolute};
+use super::upstream::{Ask, Upstream, Visitor};
 
 /// What all connections share.
 #[derive(Debug)]
@@ -78,15 +78,16 @@ impl Front {
     }
 
     fn step(&self, request: Request<Incoming>) -> Step {
-        self.look_at(&request)
-            .and_then(|host| self.go_on(request, host))
-            .unwrap_or_else(|refused| Step::Ready {
+        match self.look_at(&request) {
+            Ok(()) => self.go_on(self.read(request)),
+            Err(refused) => Step::Ready {
                 answer: Some(refused.answer()),
-            })
+            },
+        }
     }
 
-    /// The host of a request, if nothing is wrong with it.
-    fn look_at(&self, request: &Request<Incoming>) -> Result<HeaderValue, Refused> {
+    /// Whether anything is wrong with a request.
+    fn look_at(&self, request: &Request<Incoming>) -> Result<(), Refused> {
         let fields = request.headers();
         if *request.method() == Method::CONNECT {
             return Err(Refused::Connect);
@@ -102,28 +103,24 @@ impl Front {
         if length.is_some_and(|length| length > self.shared.limits.body_bytes) {
             return Err(Refused::BodyTooLarge);
         }
-        Ok(fields::host_of(request.uri(), fields, request.version())?)
+        match fields::host_of(request.uri(), fields, request.version()) {
+            Ok(_) => Ok(()),
+            // Only HTTP/1.1 asks for it (RFC 9112 §3.2).
+            Err(HostError::Missing) if request.version() == Version::HTTP_10 => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
-    fn go_on(&self, mut request: Request<Incoming>, host: HeaderValue) -> Result<Step, Refused> {
+    /// The request as it goes on: with whom it is of, and its body within the limit.
+    fn read(&self, mut request: Request<Incoming>) -> Request<RequestBody> {
         let version = request.version();
-        if request.uri().authority().is_none() {
-            *request.uri_mut() = absolute(request.uri(), &host).map_err(|_| Refused::Target)?;
-        }
-        let fields = request.headers_mut();
-        fields.insert(HOST, host);
         if version == Version::HTTP_2 {
-            fields::join_cookies(fields);
+            fields::join_cookies(request.headers_mut());
         }
-        let limit = self.shared.limits.body_bytes;
-        if purge_api::is_own(request.method(), request.uri()) {
-            let request = request.map(|body| RequestBody::of_client(body, limit));
-            let shared = Arc::clone(&self.shared);
-            return Ok(Step::Aside {
-                answering: Box::pin(async move { shared.own.answer(request).await }),
-            });
+        if version == Version::HTTP_10 && !request.headers().contains_key(HOST) {
+            let host = self.shared.upstream.usual_host();
+            request.headers_mut().insert(HOST, host);
         }
-        let upgrade = upgrade::wanted(request.headers(), version);
         let interim = (version == Version::HTTP_11).then(|| {
             let exchange = self.client.interim.begin();
             InterimSender::new(Arc::clone(&self.client), exchange)
@@ -132,20 +129,41 @@ impl Front {
             peer: self.client.peer,
             interim,
         });
-        let request = request.map(|body| RequestBody::of_client(body, limit));
-        Ok(match upgrade {
-            Some(protocol) => Step::Aside {
-                answering: Box::pin(upgrade::tunnel(
-                    self.shared.upstream.clone(),
-                    request,
-                    protocol,
-                    self.alive.clone(),
-                )),
-            },
-            None => Step::Asking {
-                asking: self.shared.cached.clone().call(request),
-            },
-        })
+        let limit = self.shared.limits.body_bytes;
+        request.map(|body| RequestBody::of_client(body, limit))
+    }
+
+    fn go_on(&self, request: Request<RequestBody>) -> Step {
+        let shared = Arc::clone(&self.shared);
+        if purge_api::is_own(request.method(), request.uri()) {
+            return Step::aside(async move { shared.own.answer(request).await });
+        }
+        if let Some(protocol) = upgrade::wanted(request.headers(), request.version()) {
+            let (upstream, alive) = (shared.upstream.clone(), self.alive.clone());
+            return Step::aside(upgrade::tunnel(upstream, request, protocol, alive));
+        }
+        if request.uri().path() == "*" {
+            return Step::aside(past_the_cache(shared.upstream.clone(), request));
+        }
+        Step::Asking {
+            asking: shared.cached.clone().call(request),
+        }
+    }
+}
+
+impl Step {
+    fn aside(answering: impl Future<Output = Answer> + Send + 'static) -> Self {
+        Self::Aside {
+            answering: Box::pin(answering),
+        }
+    }
+}
+
+/// `OPTIONS *` asks for no resource, so that nothing of it can be stored (RFC 9110 §9.3.7).
+async fn past_the_cache(upstream: Upstream, request: Request<RequestBody>) -> Answer {
+    match upstream.ask(request, Ask::Answer).await {
+        Ok(response) => response.map(|body| AnswerBody::Upstream { body }),
+        Err(error) => error.answer(),
     }
 }
 

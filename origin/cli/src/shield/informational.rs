@@ -4,6 +4,9 @@
 //! side puts them into a queue, and the connection's writer takes them out where the implementation has nothing
 //! unfinished on the wire, and the final answer of the same exchange has not begun. Elsewhere they are dropped,
 //! which a cache may do with what is only a hint.
+//!
+//! Clients of HTTP/2 get none: the implementation keeps to itself what could send them. Those of HTTP/1.0 may not
+//! be sent any (RFC 9110 §15.2).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

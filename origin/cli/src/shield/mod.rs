@@ -8,6 +8,7 @@ mod activity;
 mod body;
 mod connection;
 mod error;
+mod exchange;
 mod expect;
 mod fields;
 mod framing;
@@ -22,6 +23,7 @@ mod upgrade;
 mod upstream;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,52 +86,52 @@ struct PatienceArguments {
     /// Longest wait for a client's request head, once it has begun.
     #[arg(
         long = "header-timeout-seconds",
-        default_value_t = 30,
+        default_value = "30",
         value_name = "SECONDS"
     )]
-    head: u32,
+    head: NonZeroU32,
     /// Longest rest of a client's connection between two requests.
     #[arg(
         long = "idle-timeout-seconds",
-        default_value_t = 75,
+        default_value = "75",
         value_name = "SECONDS"
     )]
-    idle: u32,
+    idle: NonZeroU32,
     /// Longest wait for a client that sends or takes a body.
     #[arg(
         long = "client-timeout-seconds",
-        default_value_t = 60,
+        default_value = "60",
         value_name = "SECONDS"
     )]
-    client: u32,
+    client: NonZeroU32,
     /// Longest wait for a connection to the upstream, TLS included.
     #[arg(
         long = "upstream-connect-timeout-seconds",
-        default_value_t = 5,
+        default_value = "5",
         value_name = "SECONDS"
     )]
-    connect: u32,
+    connect: NonZeroU32,
     /// Longest wait for the head of the upstream's answer.
     #[arg(
         long = "upstream-first-byte-timeout-seconds",
-        default_value_t = 60,
+        default_value = "60",
         value_name = "SECONDS"
     )]
-    first_byte: u32,
+    first_byte: NonZeroU32,
     /// Longest wait for more of the upstream's body.
     #[arg(
         long = "upstream-read-timeout-seconds",
-        default_value_t = 60,
+        default_value = "60",
         value_name = "SECONDS"
     )]
-    read: u32,
+    read: NonZeroU32,
     /// Longest rest of a connection to the upstream between two requests.
     #[arg(
         long = "upstream-idle-timeout-seconds",
-        default_value_t = 60,
+        default_value = "60",
         value_name = "SECONDS"
     )]
-    upstream_idle: u32,
+    upstream_idle: NonZeroU32,
     /// How long requests under way may go on after SIGTERM or SIGINT.
     #[arg(long = "drain-seconds", default_value_t = 30, value_name = "SECONDS")]
     drain: u32,
@@ -194,7 +196,7 @@ impl LimitArguments {
 
 impl PatienceArguments {
     fn patience(&self) -> Patience {
-        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+        let seconds = |seconds: NonZeroU32| Duration::from_secs(seconds.get().into());
         Patience {
             head: seconds(self.head),
             idle: seconds(self.idle),
@@ -203,7 +205,7 @@ impl PatienceArguments {
             first_byte: seconds(self.first_byte),
             read: seconds(self.read),
             upstream_idle: seconds(self.upstream_idle),
-            drain: seconds(self.drain),
+            drain: Duration::from_secs(self.drain.into()),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Connections to the upstream: kept while they rest, and opened when none does.
 
+use std::collections::VecDeque;
 use std::error::Error;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -35,7 +36,8 @@ pub(crate) struct Pool {
     connector: HttpsConnector<HttpConnector>,
     protocol: UpstreamProtocol,
     patience: Patience,
-    resting: Mutex<Vec<Resting>>,
+    /// The one that has rested longest first.
+    resting: Mutex<VecDeque<Resting>>,
     /// The one connection of HTTP/2, which many requests share.
     shared: tokio::sync::Mutex<Option<http2::SendRequest<RequestBody>>>,
 }
@@ -106,7 +108,7 @@ impl Pool {
             connector,
             protocol,
             patience,
-            resting: Mutex::new(Vec::new()),
+            resting: Mutex::default(),
             shared: tokio::sync::Mutex::new(None),
         }
     }
@@ -158,11 +160,8 @@ impl Pool {
 
     fn take_rested(&self) -> Option<http1::SendRequest<RequestBody>> {
         let mut resting = self.resting.lock();
-        while let Some(Resting { sender, since }) = resting.pop() {
-            if since.elapsed() >= self.patience.upstream_idle {
-                resting.clear(); // those below have rested longer
-                return None;
-            }
+        self.let_go(&mut resting);
+        while let Some(Resting { sender, .. }) = resting.pop_back() {
             if sender.is_ready() {
                 return Some(sender);
             }
@@ -172,11 +171,21 @@ impl Pool {
 
     fn rest(&self, sender: http1::SendRequest<RequestBody>) {
         let mut resting = self.resting.lock();
+        self.let_go(&mut resting);
         if resting.len() < MOST_RESTING {
-            resting.push(Resting {
+            resting.push_back(Resting {
                 sender,
                 since: Instant::now(),
             });
+        }
+    }
+
+    /// Closes those that have rested for too long.
+    fn let_go(&self, resting: &mut VecDeque<Resting>) {
+        let longest = self.patience.upstream_idle;
+        let rested = |first: &Resting| first.since.elapsed() >= longest;
+        while resting.front().is_some_and(rested) {
+            resting.pop_front();
         }
     }
 

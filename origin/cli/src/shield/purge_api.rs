@@ -8,6 +8,7 @@ use http::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, VIA,
     WWW_AUTHENTICATE,
 };
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Serialize;
@@ -20,7 +21,7 @@ use terrace_shared::purge::wire::{PURGE_PATH, PurgeRequest};
 use terrace_shared::time::TimestampMillis;
 
 use super::body::{AnswerBody, RequestBody};
-use super::fields::VIA_HERE;
+use super::fields::{self, VIA_HERE};
 
 /// What Terrace's own endpoints act on.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ pub(crate) fn is_own(method: &Method, uri: &Uri) -> bool {
 }
 
 impl PurgeApi {
-    /// Answers a request for Terrace itself; its URI is absolute.
+    /// Answers a request for Terrace itself.
     pub(crate) async fn answer(&self, request: Request<RequestBody>) -> Response<AnswerBody> {
         let answer = match (request.method().as_str(), request.uri().path()) {
             ("PURGE", _) => self.purge_url(&request).await.map(|receipt| json(&receipt)),
@@ -93,7 +94,12 @@ impl PurgeApi {
     /// `PURGE` of a URL: every response that is stored under it (a convention of many caches, no standard).
     async fn purge_url(&self, request: &Request<RequestBody>) -> Result<Receipt, Refusal> {
         let token = self.admit(request.headers())?;
-        let target = Target::parse(&request.uri().to_string())
+        let (uri, version) = (request.uri(), request.version());
+        let host = fields::host_of(uri, request.headers(), version)
+            .map_err(|error| Refusal::not_understood(&error))?;
+        let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let host = host.to_str().unwrap_or_default();
+        let target = Target::parse(&format!("http://{host}{path}"))
             .map_err(|error| Refusal::not_understood(&error))?;
         let fields = HeaderMap::new();
         let now = now();

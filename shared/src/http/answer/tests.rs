@@ -135,3 +135,56 @@ fn a_stored_part_is_cut_where_its_bytes_are() {
         AnswerBody::Range(ByteRange { first: 2, last: 3 })
     );
 }
+
+#[test]
+fn what_has_just_come_goes_on_with_the_fields_that_are_not_stored() {
+    // RFC 9111 §5.1, §5.2.2.4
+    let lines = [
+        "cache-control: max-age=60, no-cache=\"set-cookie\"",
+        "set-cookie: a=b",
+        "age: 7",
+        "connection: x-hop",
+        "x-hop: 1",
+        "surrogate-key: k",
+        "etag: \"a\"",
+    ];
+    let rules = Rules::default();
+    let stored = stored(&lines);
+    assert!(!stored.fields().contains_key("set-cookie"));
+    let fields = crate::http::support::fields(&lines);
+    let whole = answer_new(&get(&[]), &stored, &fields, None, "b", &rules);
+    assert_eq!(whole.status, StatusCode::OK);
+    assert_eq!(whole.fields["set-cookie"], "a=b");
+    assert_eq!(whole.fields["age"], "7");
+    for name in ["connection", "x-hop", "surrogate-key"] {
+        assert!(!whole.fields.contains_key(name), "{name}");
+    }
+    let request = get(&["if-none-match: \"a\""]);
+    let none = answer_new(&request, &stored, &fields, None, "b", &rules);
+    assert_eq!(none.status, StatusCode::NOT_MODIFIED);
+    let made = answer_new(&get(&[]), &stored, &HeaderMap::new(), None, "b", &rules);
+    assert!(!made.fields.contains_key("age"));
+}
+
+#[test]
+fn refusals_do_not_carry_the_lifetime_of_what_is_stored() {
+    let lines = [
+        "cache-control: max-age=60",
+        "cdn-cache-control: max-age=60",
+        "expires: Sat, 21 Nov 2026 13:00:00 GMT",
+        "etag: \"a\"",
+    ];
+    let stored = stored(&lines);
+    let rules = Rules::default();
+    for (line, status) in [
+        ("range: bytes=100-", StatusCode::RANGE_NOT_SATISFIABLE),
+        ("if-match: \"b\"", StatusCode::PRECONDITION_FAILED),
+    ] {
+        let answer = answer(&get(&[line]), &stored, seconds(9), Some(100), "b", &rules);
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.fields["cache-control"], "no-store");
+        for name in ["expires", "cdn-cache-control", "age"] {
+            assert!(!answer.fields.contains_key(name), "{name}");
+        }
+    }
+}

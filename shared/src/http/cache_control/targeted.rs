@@ -16,7 +16,7 @@ pub(super) fn parse(fields: &HeaderMap, name: &HeaderName) -> Option<ResponseDir
         return None;
     }
     let mut directives = if name.as_str() == "surrogate-control" {
-        surrogate_control(fields, name)
+        surrogate_control(fields, name)?
     } else {
         dictionary(fields, name)?
     };
@@ -73,10 +73,15 @@ fn dictionary(fields: &HeaderMap, name: &HeaderName) -> Option<ResponseDirective
 }
 
 /// `Surrogate-Control` (W3C Edge Architecture 1.0 §2.3): `Cache-Control` syntax, and `max-age=600+30` is 30 seconds of grace.
-fn surrogate_control(fields: &HeaderMap, name: &HeaderName) -> ResponseDirectives {
-    let members = || ours(lines(fields, name).flat_map(|line| Members { rest: line }));
-    let mut all = ResponseDirectives::of_lines(members().into_iter(), CacheKind::Shared);
-    for directive in directives(members().into_iter()) {
+///
+/// None if all of it is aimed at others.
+fn surrogate_control(fields: &HeaderMap, name: &HeaderName) -> Option<ResponseDirectives> {
+    let members = ours(lines(fields, name).flat_map(|line| Members { rest: line }));
+    if members.is_empty() {
+        return None;
+    }
+    let mut all = ResponseDirectives::of_lines(members.iter().copied(), CacheKind::Shared);
+    for directive in directives(members.iter().copied()) {
         // This cache may well be a remote one.
         if directive.name.eq_ignore_ascii_case(b"no-store-remote") {
             all.flags.add(Flags::NO_STORE);
@@ -97,7 +102,7 @@ fn surrogate_control(fields: &HeaderMap, name: &HeaderName) -> ResponseDirective
             all.stale_while_revalidate = Some(extension);
         }
     }
-    all
+    Some(all)
 }
 
 /// At whom a directive is aimed: `max-age=60;name` at one surrogate, `max-age=60;!name` at all others.

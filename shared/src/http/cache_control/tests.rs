@@ -241,6 +241,12 @@ fn surrogate_control_is_read_as_far_as_it_is_aimed_at_us() {
         let directives = response(&[&format!("surrogate-control: {value}")]);
         assert_eq!(directives.flags, flags, "{value}");
     }
+    let others = response(&[
+        "surrogate-control: max-age=9;other",
+        "cache-control: no-store",
+    ]);
+    assert_eq!(others.flags, Flags::NO_STORE);
+    assert!(!others.targeted);
     let aimed = response(&["surrogate-control: max-age=60+30;terrace, max-age=1"]);
     assert_eq!(aimed.stale_while_revalidate, Some(seconds(30)));
 }

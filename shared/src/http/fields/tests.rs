@@ -105,14 +105,23 @@ fn a_validation_takes_the_place_of_the_clients_own_conditions() {
         "x-hop: 1",
         "cookie: a=b",
         "te: gzip",
+        "surrogate-capability: near=\"Surrogate/1.0\"",
     ]);
     let stored = stored(&["cache-control: max-age=60", "etag: \"ours\""]);
     let validation = ValidationRequest::of(&stored, ForwardReason::Stale).unwrap();
     let out = request_fields(&client, ForwardAs::Validation(&validation));
-    assert_eq!(names(&out), ["cookie", "host", "if-none-match"]);
+    assert_eq!(
+        names(&out),
+        ["cookie", "host", "if-none-match", "surrogate-capability"]
+    );
+    let capabilities: Vec<_> = out.get_all("surrogate-capability").iter().collect();
+    assert_eq!(
+        capabilities,
+        ["near=\"Surrogate/1.0\"", "terrace=\"Surrogate/1.0\""]
+    );
     assert_eq!(out["if-none-match"], "\"ours\"");
     let out = request_fields(&client, ForwardAs::Fill);
-    assert_eq!(names(&out), ["cookie", "host"]);
+    assert_eq!(names(&out), ["cookie", "host", "surrogate-capability"]);
     let out = request_fields(&client, ForwardAs::Client);
     assert_eq!(
         names(&out),
@@ -122,7 +131,8 @@ fn a_validation_takes_the_place_of_the_clients_own_conditions() {
             "if-modified-since",
             "if-none-match",
             "if-range",
-            "range"
+            "range",
+            "surrogate-capability"
         ]
     );
 }

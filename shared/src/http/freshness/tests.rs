@@ -1,6 +1,7 @@
 use super::*;
 use crate::http::support::{NOON, after, fields, get, seconds, store_with, stored};
 use crate::http::{Exchange, Freshness, Heuristic};
+use crate::time::TimestampMillis;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -222,4 +223,34 @@ fn a_store_may_forget_when_neither_grace_nor_errors_allow_it() {
     let line = "cache-control: max-age=60, stale-while-revalidate=10, stale-if-error=40";
     let stored = store_with(&get(&[]), 200, &[line, "age: 5"], &Rules::default()).unwrap();
     assert_eq!(stored.usable_until(), after(95));
+}
+
+#[test]
+fn a_second_that_turns_over_while_the_origin_answers_is_no_second() {
+    // RFC 9111 §4.2.3
+    let at = TimestampMillis::from_unix_millis;
+    for (requested, received, delay) in [
+        (1_999, 2_001, 0),
+        (1_000, 1_999, 0),
+        (1_000, 2_000, 1),
+        (1_999, 3_998, 1),
+        (3_000, 2_000, 0),
+    ] {
+        let exchange = Exchange::between(at(requested), at(received));
+        let got = exchange.received_at.saturating_since(exchange.requested_at);
+        assert_eq!(got.as_seconds(), delay, "{requested} {received}");
+        assert_eq!(exchange.received_at.as_unix_seconds(), received / 1_000);
+    }
+}
+
+#[test]
+fn freshness_is_guessed_for_these_statuses_alone() {
+    // RFC 9110 §15.1
+    let cacheable = [200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501];
+    let modified = ["last-modified: Fri, 20 Nov 2026 12:00:00 GMT"];
+    for status in 200..600 {
+        let lifetime = lifetime_of(status, &modified, &Rules::default());
+        let guessed = lifetime != Lifetime::None;
+        assert_eq!(guessed, cacheable.contains(&status), "{status}");
+    }
 }

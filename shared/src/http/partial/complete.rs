@@ -17,8 +17,8 @@ pub struct CompletionRequest {
 }
 
 impl CompletionRequest {
-    /// Asks for what `stored` lacks of the bytes that `request` wants; none if one range that touches the part
-    /// cannot say it, or if nothing could tell whether the answer is of the same bytes (RFC 9111 §3.4).
+    /// Asks for what `stored` lacks of the bytes that `request` wants; none if it has none of them, if one range
+    /// that touches the part cannot say it, or if nothing could tell whether the answer is of the same bytes (RFC 9111 §3.4).
     pub fn of(request: &RequestFacts, stored: &StoredResponse) -> Option<Self> {
         let Extent::Partial { range, complete } = stored.extent else {
             return None;
@@ -46,10 +46,10 @@ fn missing(wanted: Wanted, own: ByteRange, complete: Option<u64>) -> Option<Stri
     let has_the_end = complete.is_some_and(|complete| next >= complete);
     if first < own.first {
         let ends_within = last.map_or(has_the_end, |last| last <= own.last);
-        let touches = last.is_none_or(|last| last >= own.first - 1);
-        return (ends_within && touches).then(|| format!("bytes={first}-{}", own.first - 1));
+        let overlaps = last.is_none_or(|last| last >= own.first);
+        return (ends_within && overlaps).then(|| format!("bytes={first}-{}", own.first - 1));
     }
-    if first > next || has_the_end {
+    if first >= next || has_the_end {
         return None;
     }
     match last {

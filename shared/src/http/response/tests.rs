@@ -3,7 +3,7 @@ use ::http::header::HeaderName;
 use super::*;
 use crate::http::ValidationRequest;
 use crate::http::support::{
-    NOON, after, decide_at, epoch, fields, fill, get, request_as, seconds, stored,
+    NOON, after, decide_at, epoch, fields, fill, get, request_as, seconds, store_with, stored,
 };
 use crate::key::SurrogateKeys;
 use crate::outcome::ForwardReason;
@@ -106,7 +106,7 @@ fn a_304_replaces_fields_and_begins_a_new_age() {
     let lines = |name| -> Vec<_> { freshened.fields().get_all(name).iter().collect() };
     assert_eq!(lines("x-a"), ["3", "4"]);
     assert_eq!(lines("x-b"), ["1"]);
-    assert_eq!(lines("content-type"), ["text/plain"]);
+    assert_eq!(lines("content-type"), ["x/y"]);
     assert_eq!(lines("content-length"), ["9"]);
     assert_eq!(lines("transfer-encoding"), Vec::<&str>::new());
     assert_eq!(freshened.lifetime(), seconds(70));
@@ -275,6 +275,10 @@ fn a_response_to_head_updates_or_outdates_what_is_stored_for_get() {
     for lines in [
         &["etag: \"b\"", FRESH][..],
         &["etag: \"a\"", "content-length: 8"],
+        &[
+            "etag: \"a\"",
+            "last-modified: Sat, 21 Nov 2026 11:00:00 GMT",
+        ],
     ] {
         let outdated = update(lines).unwrap();
         assert_eq!(outdated.fence(), stored.fence());
@@ -309,4 +313,24 @@ fn stored_fields_are_those_meant_for_everybody() {
     assert_eq!(stored.fields().get_all("set-cookie").iter().count(), 2);
     assert_eq!(stored.date(), NOON);
     assert_eq!(stored.fields()["date"], "Sat, 21 Nov 2026 12:00:00 GMT");
+}
+
+#[test]
+fn a_response_to_head_speaks_of_a_stored_part_as_of_the_whole() {
+    // RFC 9111 §4.3.5
+    let lines = [FRESH, "etag: \"a\"", "content-range: bytes 0-4/9"];
+    let stored = store_with(&get(&[]), 206, &lines, &Rules::default()).unwrap();
+    let head = request_as(&Method::HEAD, &[], &Rules::default());
+    for (length, lifetime) in [("9", 70), ("5", 0)] {
+        let length = format!("content-length: {length}");
+        let lines = ["etag: \"a\"", "cache-control: max-age=70", &length];
+        match later(&head, 200, &lines, Some(&stored), Verdict::Untouched) {
+            OnResponse::Update(updated) => {
+                assert_eq!(updated.lifetime(), seconds(lifetime));
+                assert_eq!(updated.extent(), stored.extent());
+                assert_eq!(updated.fields()["content-range"], "bytes 0-4/9");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }

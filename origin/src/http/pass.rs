@@ -1,0 +1,119 @@
+//! Requests that the cache has no part in, and what an unsafe one invalidates.
+
+use std::sync::Arc;
+
+use ::http::{HeaderMap, Method, Request, Response, StatusCode, header::UPGRADE};
+use terrace_shared::http::{Exposure, invalidation, pass_fields};
+use terrace_shared::intake::{Intake, Target};
+use terrace_shared::outcome::{CacheStatus, ForwardReason};
+use terrace_shared::purge::{Purge, PurgeMode, Scope};
+use tower_service::Service;
+
+use super::CacheBody;
+use super::asked::ask;
+use super::respond::sign;
+use super::site::Site;
+
+/// Sends the request to the service, and its answer to the client.
+pub(super) async fn pass<S, Q, B>(
+    site: Arc<Site>,
+    service: S,
+    request: Request<Q>,
+    reason: ForwardReason,
+    target: Option<Target>,
+) -> Result<Response<CacheBody<B>>, S::Error>
+where
+    S: Service<Request<Q>, Response = Response<B>>,
+{
+    site.counters().forward(reason);
+    let method = request.method().clone();
+    // A connection that becomes another protocol's is none of ours.
+    let is_tunnel = method == Method::CONNECT || request.headers().contains_key(UPGRADE);
+    let epoch = site.engine().view().epoch(); // before it is asked (R9)
+    let response = ask(service, request).await?;
+    if let Some(target) = &target {
+        invalidate(
+            &site,
+            &method,
+            target,
+            response.status(),
+            response.headers(),
+        )
+        .await;
+    }
+    if is_tunnel || response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(response.map(CacheBody::service));
+    }
+    let (mut head, body) = response.into_parts();
+    super::keys::into_fields(&mut head);
+    let path = target.as_ref().map_or("", Target::path);
+    let rules = site.routes.find(path);
+    let now = site.engine().clock.now().timestamp();
+    head.headers = pass_fields(&head.headers, now, rules.decide());
+    let said = CacheStatus::forward(&site.config.name, reason).forward_status(head.status);
+    let epoch = match site.config.surrogate_keys {
+        Exposure::Send => epoch,
+        Exposure::Strip => None,
+    };
+    sign(&site, &mut head.headers, &said, epoch);
+    Ok(Response::from_parts(head, CacheBody::service(body)))
+}
+
+/// Makes unusable what a successful unsafe request has changed (RFC 9111 §4.4, RFC 9875 §3).
+///
+/// It is a purge in the ledger of this cache, so that a fill under way cannot undo it. The edge is not told:
+/// it has seen the same answer.
+async fn invalidate(
+    site: &Site,
+    method: &Method,
+    target: &Target,
+    status: StatusCode,
+    fields: &HeaderMap,
+) {
+    let mut scopes = invalidation(method, &target.uri, status, fields);
+    if scopes.is_empty() {
+        return;
+    }
+    let named = scopes.iter().filter_map(|scope| match scope {
+        Scope::Exact(name) => Some(name.clone()),
+        _ => None,
+    });
+    let named: Vec<Box<str>> = named.collect();
+    // What is stored has the name that its route normalises.
+    let normal = named
+        .iter()
+        .filter_map(|name| normalised(site, target, name));
+    let normal: Vec<Scope> = normal.filter(|scope| !scopes.contains(scope)).collect();
+    scopes.extend(normal);
+    let purge = Purge {
+        mode: PurgeMode::Hard,
+        scopes,
+        at: site.engine().clock.now(),
+        origin_epoch: None,
+    };
+    if site.engine().ledger.append(purge).await.is_err() {
+        site.counters().counts.failed_invalidations_total.add_one();
+        forget(site, target, &named);
+    }
+}
+
+/// The scope of a URL, given as host, path and query, as its route normalises it.
+fn normalised(site: &Site, target: &Target, name: &str) -> Option<Scope> {
+    let target = Target::parse(&format!("{}://{name}", target.scheme)).ok()?;
+    let (path, query) = target.path_and_query.split_once('?')?;
+    let query = site.routes.find(path).route().query.normalise(query);
+    let mark = if query.is_empty() { "" } else { "?" };
+    Scope::exact(&format!("{}{path}{mark}{query}", target.host)).ok()
+}
+
+/// Forgets the URLs in this process at least, when the ledger does not take their purge.
+fn forget(site: &Site, target: &Target, names: &[Box<str>]) {
+    let now = site.engine().clock.now().timestamp();
+    let fields = HeaderMap::new();
+    let intake = Intake::of(&Method::GET, target.clone(), fields, &site.routes, now);
+    for name in names {
+        if let Some(key) = intake.key_of_name(name, &site.routes) {
+            site.memory.forget(&key);
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The body of a fill: read as it comes, held for those who want it, and stored when it is complete.
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use terrace_shared::http::{BodyEnd, combine};
+use terrace_shared::outcome::NotStored;
+
+use super::BodyError;
+use super::act::assemble;
+use super::asked::Origin;
+use super::error::BoxError;
+use super::filler::Filler;
+use super::growing::{Growing, Room};
+use super::share::Landing;
+use super::site::Site;
+use super::store::Entry;
+
+/// A body that is coming, and is to be stored.
+pub(super) struct Pump<B> {
+    pub(super) body: B,
+    pub(super) growing: Arc<Growing>,
+    pub(super) keep: Keep,
+}
+
+/// As what a body is stored.
+#[derive(Clone, Debug)]
+pub(super) enum Keep {
+    /// As it is.
+    AsItIs,
+    /// Together with the stored part that it continues, or precedes.
+    CombinedWith(Arc<Entry>),
+}
+
+/// How reading came to its end.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// All that came is held; but for the last chunk, which nobody has been given yet.
+    Kept {
+        received: u64,
+        last: Option<Bytes>,
+        end: BodyEnd,
+        error: Option<BodyError>,
+    },
+    /// It flowed on to whoever read it.
+    Flowed,
+}
+
+impl<O: Origin> Filler<O> {
+    /// Reads the body to its end, and stores it.
+    pub(super) async fn pump(mut self, pump: Pump<O::Body>) {
+        let Pump {
+            body,
+            growing,
+            keep,
+        } = pump;
+        let site = self.visit.site.clone();
+        let stop = |because| {
+            site.counters().not_stored(&because);
+            site.markers.set(&self.visit.intake.key, self.visit.clock());
+            if let Some(lead) = self.lead.take() {
+                lead.announce(Landing::Alone);
+            }
+        };
+        let Ended::Kept {
+            received,
+            last,
+            end,
+            error,
+        } = read(body, &growing, &site, stop).await
+        else {
+            return;
+        };
+        let whole = growing.collected(last.as_ref());
+        match growing.head.clone().after_body(received, end) {
+            Ok(head) => {
+                let combined = match &keep {
+                    Keep::AsItIs => None,
+                    Keep::CombinedWith(stored) => combine(&stored.head, &head)
+                        .map(|combined| assemble(combined, &stored.body, &whole)),
+                };
+                let entry = combined.unwrap_or_else(|| Entry::new(head, whole.clone()));
+                self.keep(&Arc::new(entry));
+            }
+            Err(because) => site.counters().not_stored(&because),
+        }
+        self.lead = None; // from now on it is found in the store
+        match error {
+            None => growing.finish(Some(whole)),
+            Some(error) => {
+                site.counters().counts.broken_fills_total.add_one();
+                if let Some(last) = last {
+                    growing.push(last);
+                }
+                growing.fail(error);
+            }
+        }
+    }
+}
+
+/// Reads `body` into `growing` until its end; when it is too much to be kept, `stop` is told, and it flows on
+/// only as fast as it is read.
+///
+/// The chunk that completes a body of known length is held back: whoever has all of it may come again at once,
+/// and finds it stored.
+pub(super) async fn read<B>(
+    body: B,
+    growing: &Growing,
+    site: &Site,
+    stop: impl FnOnce(NotStored),
+) -> Ended
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let mut body = pin!(body);
+    let mut deadline = pin!(tokio::time::sleep(site.config.fill_timeout));
+    let mut buffered = Buffered::of(site);
+    let mut received = 0_u64;
+    let mut last: Option<Bytes> = None;
+    let because = loop {
+        let frame = tokio::select! {
+            biased;
+            frame = next(body.as_mut()) => frame,
+            () = &mut deadline => break NotStored::StoreFailed,
+        };
+        let data = match frame {
+            None => return ended(last, received, growing.expected),
+            Some(Err(error)) => return broken(last, received, BodyError::service(error)),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => data,
+                Err(frame) => {
+                    push_trailers(growing, frame);
+                    continue;
+                }
+            },
+        };
+        if let Some(held_back) = last.take() {
+            growing.push(held_back);
+        }
+        received += data.len() as u64;
+        match growing.expected {
+            Some(expected) if received > expected => {
+                return broken(None, received, BodyError::Length { received, expected });
+            }
+            Some(expected) if received == expected => {
+                last = Some(data);
+                if body.is_end_stream() {
+                    return ended(last, received, growing.expected);
+                }
+            }
+            Some(_) | None => {
+                let fits = buffered.take(data.len() as u64);
+                growing.push(data);
+                if !fits {
+                    break NotStored::TooLarge;
+                }
+            }
+        }
+    };
+    stop(because);
+    growing.stop_keeping();
+    drop(buffered);
+    if let Some(held_back) = last.take() {
+        growing.push(held_back);
+    }
+    flow(body, growing, received).await;
+    Ended::Flowed
+}
+
+/// Lets the rest of a body that is not kept flow to whoever reads it, as fast as the slowest does.
+async fn flow<B>(mut body: Pin<&mut B>, growing: &Growing, mut received: u64)
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    while growing.room().await == Room::Yes {
+        let frame = tokio::select! {
+            biased;
+            frame = next(body.as_mut()) => frame,
+            () = growing.deserted() => return,
+        };
+        match frame {
+            None => {
+                return match ended(None, received, growing.expected) {
+                    Ended::Kept {
+                        error: Some(error), ..
+                    } => growing.fail(error),
+                    Ended::Kept { error: None, .. } | Ended::Flowed => growing.finish(None),
+                };
+            }
+            Some(Err(error)) => return growing.fail(BodyError::service(error)),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => {
+                    received += data.len() as u64;
+                    growing.push(data);
+                }
+                Err(frame) => push_trailers(growing, frame),
+            },
+        }
+    }
+}
+
+async fn next<B: Body>(mut body: Pin<&mut B>) -> Option<Result<Frame<B::Data>, B::Error>> {
+    std::future::poll_fn(|context| body.as_mut().poll_frame(context)).await
+}
+
+fn push_trailers(growing: &Growing, frame: Frame<Bytes>) {
+    if let Ok(trailers) = frame.into_trailers() {
+        growing.push_trailers(trailers);
+    }
+}
+
+/// The body has come to its end by its own framing: is it as long as its head says?
+fn ended(last: Option<Bytes>, received: u64, expected: Option<u64>) -> Ended {
+    let error = match expected {
+        Some(expected) if received != expected => Some(BodyError::Length { received, expected }),
+        Some(_) | None => None,
+    };
+    Ended::Kept {
+        received,
+        last,
+        end: BodyEnd::Whole,
+        error,
+    }
+}
+
+fn broken(last: Option<Bytes>, received: u64, error: BodyError) -> Ended {
+    Ended::Kept {
+        received,
+        last,
+        end: BodyEnd::BrokenOff,
+        error: Some(error),
+    }
+}
+
+/// What a fill holds in memory before it is stored; given back with this value.
+struct Buffered<'a> {
+    site: &'a Site,
+    bytes: u64,
+}
+
+impl<'a> Buffered<'a> {
+    /// A chunk takes memory of its own, however short it is.
+    const LEAST: u64 = 64;
+
+    const fn of(site: &'a Site) -> Self {
+        Self { site, bytes: 0 }
+    }
+
+    /// Whether this much more may be held: by this fill, and by all of them together.
+    fn take(&mut self, more: u64) -> bool {
+        let more = more.max(Self::LEAST);
+        self.bytes += more;
+        let all = self.site.filling.fetch_add(more, Ordering::Relaxed) + more;
+        let config = &self.site.config;
+        self.bytes <= config.largest_body.as_u64() && all <= config.memory.as_u64()
+    }
+}
+
+impl Drop for Buffered<'_> {
+    fn drop(&mut self) {
+        self.site.filling.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,180 @@
+//! Answers made of stored responses, and of the service's.
+
+use std::collections::VecDeque;
+
+use ::http::header::{AGE, HeaderName};
+use ::http::{HeaderMap, HeaderValue, Response, response};
+use bytes::Bytes;
+use terrace_shared::http::range::ByteRange;
+use terrace_shared::http::{Answer, AnswerBody, Exposure, StoredResponse, answer, pass_fields};
+use terrace_shared::intake::ROUTE_KEYS;
+use terrace_shared::outcome::CacheStatus;
+use terrace_shared::purge::wire::EPOCH_FIELD;
+use terrace_shared::purge::{Epoch, Lag};
+use terrace_shared::time::{DeltaSeconds, TimestampMillis};
+
+use super::CacheBody;
+use super::growing::{Growing, Reader};
+use super::site::Site;
+use super::store::Entry;
+use super::visit::Visit;
+
+/// Where an answer came from, for `Cache-Status`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum Place {
+    /// This process's memory.
+    Memory,
+    /// Redis.
+    Redis,
+    /// Neither.
+    #[default]
+    Nowhere,
+}
+
+/// Whether an answer says how old it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Age {
+    /// It comes from a store, or says so itself: at this age.
+    Stored(DeltaSeconds),
+    /// The service has made it for this request (RFC 9111 §5.1).
+    New,
+}
+
+impl Place {
+    /// Adds the place, and the lag of the ledger's view if there is one (R7).
+    pub(super) fn sign(self, said: CacheStatus, lag: Lag) -> CacheStatus {
+        let said = match self {
+            Self::Memory => said.detail("memory"),
+            Self::Redis => said.detail("redis"),
+            Self::Nowhere => said,
+        };
+        match lag {
+            Lag::Within => said,
+            Lag::Beyond(age) => said.detail(&format!("ledger-lag={}ms", age.as_u64())),
+            Lag::Unknown => said.detail("ledger-lag=unknown"),
+        }
+    }
+}
+
+/// The answer from what is stored.
+pub(super) fn respond<B>(
+    visit: &Visit,
+    entry: &Entry,
+    age: DeltaSeconds,
+    said: &CacheStatus,
+) -> Response<CacheBody<B>> {
+    let length = Some(entry.body.len() as u64);
+    let answer = compose(visit, &entry.head, Age::Stored(age), length);
+    let body = match &answer.body {
+        AnswerBody::None => CacheBody::default(),
+        AnswerBody::Full => CacheBody::whole(entry.body.clone()),
+        AnswerBody::Range(range) => CacheBody::whole(cut(&entry.body, *range)),
+        AnswerBody::Multipart { parts, end } => multipart(&entry.body, parts, end),
+    };
+    finish(visit, answer, body, said, visit.epoch)
+}
+
+/// The answer from what is being stored. It flows on whole: a part of it would still need all of it to pass.
+pub(super) fn respond_growing<B>(
+    visit: &Visit,
+    growing: &Growing,
+    reader: Reader,
+    age: Age,
+    said: &CacheStatus,
+) -> Response<CacheBody<B>> {
+    let answer = compose(visit, &growing.head, age, None);
+    let body = match answer.body {
+        AnswerBody::None => CacheBody::default(),
+        AnswerBody::Full | AnswerBody::Range(_) | AnswerBody::Multipart { .. } => {
+            CacheBody::growing(reader)
+        }
+    };
+    finish(visit, answer, body, said, growing.epoch)
+}
+
+/// The service's own answer, as it goes to the client.
+pub(super) fn pass_on<B>(
+    visit: &Visit,
+    mut head: response::Parts,
+    received_at: TimestampMillis,
+    body: CacheBody<B>,
+    said: &CacheStatus,
+    epoch: Option<Epoch>,
+) -> Response<CacheBody<B>> {
+    let rules = visit.intake.rules.decide();
+    head.headers = pass_fields(&head.headers, received_at.timestamp(), rules);
+    sign(&visit.site, &mut head.headers, said, epoch);
+    Response::from_parts(head, body)
+}
+
+/// Adds what this cache says of itself.
+pub(super) fn sign(site: &Site, fields: &mut HeaderMap, said: &CacheStatus, epoch: Option<Epoch>) {
+    match site.config.surrogate_keys {
+        Exposure::Strip => {}
+        Exposure::Send => {
+            fields.remove(ROUTE_KEYS); // the edge has the same routes
+            let value = epoch.and_then(|epoch| HeaderValue::try_from(epoch.to_string()).ok());
+            let name = HeaderName::from_static(EPOCH_FIELD);
+            match value {
+                Some(value) => fields.insert(name, value),
+                None => fields.remove(name),
+            };
+        }
+    }
+    said.append_to(fields);
+}
+
+fn compose(visit: &Visit, head: &StoredResponse, age: Age, length: Option<u64>) -> Answer {
+    let facts = &visit.intake.facts;
+    let rules = visit.intake.rules.answer(head);
+    let boundary = if facts.is_conditional_or_partial() {
+        format!("{:016x}", fastrand::u64(..))
+    } else {
+        String::new()
+    };
+    let seconds = match age {
+        Age::Stored(age) => age,
+        Age::New => DeltaSeconds::ZERO,
+    };
+    let mut answer = answer(facts, head, seconds, length, &boundary, rules);
+    if age == Age::New {
+        answer.fields.remove(AGE);
+    }
+    answer
+}
+
+fn finish<B>(
+    visit: &Visit,
+    answer: Answer,
+    body: CacheBody<B>,
+    said: &CacheStatus,
+    epoch: Option<Epoch>,
+) -> Response<CacheBody<B>> {
+    let mut fields = answer.fields;
+    sign(&visit.site, &mut fields, said, epoch);
+    let mut response = Response::new(body);
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = fields;
+    response
+}
+
+/// The bytes of `range`, a view of the same memory; as many of them as there are.
+pub(super) fn cut(bytes: &Bytes, range: ByteRange) -> Bytes {
+    let place = |position: u64| {
+        usize::try_from(position)
+            .unwrap_or(usize::MAX)
+            .min(bytes.len())
+    };
+    let first = place(range.first);
+    bytes.slice(first..place(range.last.saturating_add(1)).max(first))
+}
+
+fn multipart<B>(bytes: &Bytes, parts: &[(Box<[u8]>, ByteRange)], end: &[u8]) -> CacheBody<B> {
+    let mut pieces = VecDeque::with_capacity(2 * parts.len() + 1);
+    for (head, range) in parts {
+        pieces.push_back(Bytes::copy_from_slice(head));
+        pieces.push_back(cut(bytes, *range));
+    }
+    pieces.push_back(Bytes::copy_from_slice(end));
+    CacheBody::pieces(pieces)
+}

@@ -1,0 +1,224 @@
+//! One request on its way through the cache, with everything that was read of it once.
+
+use std::sync::Arc;
+
+use ::http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
+use ::http::{Extensions, HeaderValue, Method, Request, Uri, Version, request};
+use terrace_shared::http::StoredResponse;
+use terrace_shared::intake::{Handling, Intake, Target, TargetError};
+use terrace_shared::key::EncodedKey;
+use terrace_shared::outcome::{CacheStatus, ForwardReason, StaleReason};
+use terrace_shared::policy::{Route, RouteClass};
+use terrace_shared::purge::{Epoch, Lag, Verdict};
+use terrace_shared::time::{DeltaSeconds, Milliseconds, TimestampMillis};
+
+use super::layer::Config;
+use super::site::Site;
+use super::store::Entry;
+
+/// One request on its way through the cache.
+#[derive(Debug)]
+pub(super) struct Visit {
+    pub(super) site: Arc<Site>,
+    pub(super) intake: Intake,
+    /// The key of responses that say nothing about queries, if the request's own is another.
+    plain_key: Option<EncodedKey>,
+    uri: Uri,
+    version: Version,
+    extensions: Extensions,
+    /// When the request came.
+    pub(super) now: TimestampMillis,
+    /// How old the view of the ledger is, against the route's bound.
+    pub(super) lag: Lag,
+    /// Where the view stood before anything was judged, if answers say so (R9).
+    pub(super) epoch: Option<Epoch>,
+}
+
+/// How a request begins.
+pub(super) enum Begun<Q> {
+    /// It may be answered from the store.
+    Cache(Arc<Visit>),
+    /// It passes the store by; with its target, if it has one.
+    Pass(Request<Q>, ForwardReason, Option<Target>),
+    /// Its target could be understood in two ways.
+    Refused(TargetError),
+}
+
+impl Visit {
+    /// Reads `request`: its target, route, cookies and key.
+    pub(super) fn begin<Q>(site: &Arc<Site>, request: Request<Q>) -> Begun<Q> {
+        let (head, body) = request.into_parts();
+        let pass =
+            |head, reason, target| Begun::Pass(Request::from_parts(head, body), reason, target);
+        let target = target_of(&head, &site.config);
+        if !matches!(head.method, Method::GET | Method::HEAD) {
+            return pass(head, ForwardReason::Method, target.ok());
+        }
+        let target = match target {
+            Ok(target) => target,
+            Err(error) => return Begun::Refused(error),
+        };
+        let bypassed = site.routes.find(target.path()).route().class == RouteClass::Bypass;
+        if bypassed || head.headers.contains_key(UPGRADE) || has_body(&head) {
+            return pass(head, ForwardReason::Bypass, Some(target));
+        }
+        let request::Parts {
+            method,
+            uri,
+            version,
+            headers,
+            extensions,
+            ..
+        } = head;
+        let now = site.engine().clock.now();
+        let intake = Intake::of(&method, target, headers, &site.routes, now.timestamp());
+        if let Handling::Pass(reason) = intake.handling {
+            // Its cookies decided that, and then its fields are as they came.
+            let mut head = Request::new(()).into_parts().0;
+            (head.method, head.uri, head.version) = (method, uri, version);
+            head.headers = Arc::unwrap_or_clone(intake.fields);
+            head.extensions = extensions;
+            return pass(head, reason, Some(intake.target));
+        }
+        let view = site.engine().view();
+        let epoch = site.shows_epochs().then(|| view.epoch()).flatten();
+        let bound = Milliseconds::from(intake.rules.route().purge_bound);
+        let (intake, plain_key) = site.under_search_rule(intake);
+        Begun::Cache(Arc::new(Self {
+            lag: view.lag(&site.engine().clock, bound),
+            site: site.clone(),
+            intake,
+            plain_key,
+            uri,
+            version,
+            extensions,
+            now,
+            epoch,
+        }))
+    }
+
+    /// Its route.
+    pub(super) fn route(&self) -> &Route {
+        self.intake.rules.route()
+    }
+
+    /// What time it is by now.
+    pub(super) fn clock(&self) -> TimestampMillis {
+        self.site.engine().clock.now()
+    }
+
+    /// The ledger's verdict on what is stored, under the name of this request too (R3).
+    pub(super) fn verdict(&self, entry: &Arc<Entry>) -> Verdict {
+        let view = self.site.engine().view();
+        let verdict = view.judge(entry);
+        if self.plain_key.is_none() {
+            return verdict;
+        }
+        match self.intake.alias_scopes(&entry.head) {
+            None => verdict,
+            // Not the lifted fence: it was lifted for the entry's own scopes alone.
+            Some(scopes) => verdict.worse(view.verdict(entry.filled_under(), &scopes)),
+        }
+    }
+
+    /// The ledger's verdict on what is being stored.
+    pub(super) fn verdict_on(&self, head: &StoredResponse) -> Verdict {
+        let view = self.site.engine().view();
+        let verdict = view.verdict(head.fence(), head.scopes());
+        match self.intake.alias_scopes(head) {
+            None => verdict,
+            Some(scopes) => verdict.worse(view.verdict(head.fence(), &scopes)),
+        }
+    }
+
+    /// The key under which responses that say nothing about queries are stored.
+    pub(super) fn plain_key(&self) -> &EncodedKey {
+        self.plain_key.as_ref().unwrap_or(&self.intake.key)
+    }
+
+    /// The request as the service is to be asked, but for its fields: for the normalised query.
+    pub(super) fn request(&self, method: &Method) -> Request<()> {
+        let mut request = Request::new(());
+        *request.method_mut() = method.clone();
+        *request.uri_mut() = self.uri_to_ask();
+        *request.version_mut() = self.version;
+        *request.extensions_mut() = self.extensions.clone();
+        request
+    }
+
+    /// The host, for the service.
+    pub(super) fn host(&self) -> Option<HeaderValue> {
+        HeaderValue::try_from(&*self.intake.target.host).ok()
+    }
+
+    /// What is said of a request that goes on to the service.
+    pub(super) fn forwarded(&self, reason: ForwardReason) -> CacheStatus {
+        CacheStatus::forward(&self.site.config.name, reason)
+    }
+
+    /// What is said of an answer from the store with this much freshness left.
+    pub(super) fn hit(&self, remaining: DeltaSeconds) -> CacheStatus {
+        CacheStatus::hit(&self.site.config.name, remaining)
+    }
+
+    /// What is said of a stale answer from the store.
+    pub(super) fn stale_hit(&self, by: DeltaSeconds, because: StaleReason) -> CacheStatus {
+        self.site.counters().counts.stale_served_total.add_one();
+        CacheStatus::stale_hit(&self.site.config.name, by, because)
+    }
+
+    /// The URI as it came, with the query as the route normalises it.
+    fn uri_to_ask(&self) -> Uri {
+        let query = |text: &str| text.split_once('?').map(|(_, query)| query.to_owned());
+        let normal = query(&self.intake.path_and_query);
+        if self.uri.query() == normal.as_deref() {
+            return self.uri.clone();
+        }
+        let path = self.uri.path();
+        let text = match normal {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
+        };
+        let mut parts = self.uri.clone().into_parts();
+        parts.path_and_query = text.parse().ok();
+        Uri::from_parts(parts).unwrap_or_else(|_| self.uri.clone())
+    }
+}
+
+/// What a request asks for: its own host, or that of its `Host` field, or the layer's.
+fn target_of(head: &request::Parts, config: &Config) -> Result<Target, TargetError> {
+    let uri = asked_for(head);
+    let scheme = head.uri.scheme_str().unwrap_or(config.scheme.as_str());
+    let host = match (head.uri.authority(), head.headers.get(HOST)) {
+        (Some(authority), _) => authority.as_str(),
+        (None, Some(_)) if head.headers.get_all(HOST).iter().nth(1).is_some() => {
+            return Err(TargetError::Malformed);
+        }
+        (None, Some(host)) => host.to_str().map_err(|_| TargetError::Malformed)?,
+        (None, None) => &config.host,
+    };
+    if host.contains(['/', '?', '#', '\\']) {
+        return Err(TargetError::Malformed);
+    }
+    let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
+    Target::parse(&format!("{scheme}://{host}{path_and_query}"))
+}
+
+/// The URI before a router took off the prefix of a nested one.
+#[cfg(feature = "axum")]
+fn asked_for(head: &request::Parts) -> &Uri {
+    let original = head.extensions.get::<axum::extract::OriginalUri>();
+    original.map_or(&head.uri, |original| &original.0)
+}
+
+#[cfg(not(feature = "axum"))]
+fn asked_for(head: &request::Parts) -> &Uri {
+    &head.uri
+}
+
+/// Whether a request announces a body: no key names it, so no answer to it is anybody else's.
+fn has_body(head: &request::Parts) -> bool {
+    let length = head.headers.get(CONTENT_LENGTH);
+    head.headers.contains_key(TRANSFER_ENCODING)
+        || length.is_some_and(|length| length.as_bytes().iter().any(|digit| *digit != b'0'))
+}
