@@ -18,6 +18,10 @@ pub fn of_response(
 ) -> Result<Vec<String>, ValueError> {
     let mut wrong = Vec::new();
     let fields = &got.head.fields;
+    // Who notices before the head has gone says so at once.
+    if expect.truncated && got.head.status() == 502 {
+        return Ok(wrong);
+    }
     if got.head.status() != expect.status {
         let status = got.head.status();
         wrong.push(format!("status {} expected, got {status}", expect.status));

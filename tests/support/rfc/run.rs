@@ -175,6 +175,7 @@ impl<'a, D: Driver> Play<'a, D> {
         }
         match &outcome.got {
             Ok(got) => wrong.extend(expect::of_response(&step.expect, got, &self.values)?),
+            Err(_) if step.expect.truncated => {}
             Err(error) => wrong.push(format!("no answer came: {error}")),
         }
         let saws = [&step.origin_saw, &step.origin_then_saw];

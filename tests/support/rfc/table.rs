@@ -156,7 +156,7 @@ pub struct Expect {
     /// Texts that the content has, in this order.
     #[serde(default)]
     pub body_has: Vec<String>,
-    /// Whether the content breaks off.
+    /// Whether the answer does not come whole: its content breaks off, or it is a 502, or nothing at all.
     #[serde(default)]
     pub truncated: bool,
     /// The last member of `Cache-Status`.
