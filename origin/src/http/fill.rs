@@ -174,17 +174,13 @@ async fn lead_on<O: Origin>(
         filler = filler.leading(lead);
     }
     tokio::spawn(filler.run(Some(teller)));
-    match told.await {
-        Ok((reason, outcome)) => {
-            let said = visit.forwarded(reason);
-            tell(&visit, again, outcome, &began, said)
-        }
-        // The task has panicked, or the runtime is going down.
-        Err(_) => {
-            let said = visit.forwarded(reason);
-            Ok(Refusal::failed(&visit, Failure::Unreachable, said).answer(&visit))
-        }
-    }
+    // Without word of it, its task has panicked, or the runtime is going down.
+    let Ok((reason, outcome)) = told.await else {
+        let said = visit.forwarded(reason);
+        return Ok(Refusal::failed(&visit, Failure::Unreachable, said).answer(&visit));
+    };
+    let said = visit.forwarded(reason);
+    tell(&visit, again, outcome, &began, said)
 }
 
 enum Boarding {

@@ -97,12 +97,11 @@ impl<O: Origin> Filler<O> {
 
     /// Fills, and tells the client that waits for it, if there is one.
     pub(super) async fn run(mut self, teller: Option<Teller<O>>) {
-        let (outcome, pump) = match self.look_again().await {
-            Some(outcome) => (outcome, None),
-            None => {
-                self.count();
-                self.fill().await
-            }
+        let (outcome, pump) = if let Some(outcome) = self.look_again().await {
+            (outcome, None)
+        } else {
+            self.count();
+            self.fill().await
         };
         let reason = self.forward.reason();
         let landing = self.landing(&outcome);
@@ -273,9 +272,9 @@ impl<O: Origin> Filler<O> {
             status: answer.head.status,
             fields: &answer.head.headers,
         };
-        let held = held(visit, considered);
-        let among = on_response_among(facts, head, &held, &fill, visit.intake.rules.decide());
-        drop(held);
+        let stored = held(visit, considered);
+        let among = on_response_among(facts, head, &stored, &fill, visit.intake.rules.decide());
+        drop(stored);
         answer.head.headers.remove(ROUTE_KEYS);
         let entry = among.place.and_then(|place| considered.get(place));
         self.act(answer, among.said, entry).await

@@ -10,11 +10,11 @@ use terrace_shared::http::{BodyEnd, combine};
 use terrace_shared::outcome::NotStored;
 
 use super::BodyError;
-use super::act::assemble;
 use super::asked::Origin;
 use super::error::BoxError;
 use super::filler::Filler;
 use super::growing::{Growing, Room};
+use super::keep::assemble;
 use super::share::Landing;
 use super::site::Site;
 use super::store::Entry;

@@ -80,6 +80,24 @@ async fn a_body_that_broke_off_answers_for_the_bytes_that_it_has() {
 }
 
 #[tokio::test]
+async fn whoever_has_all_of_a_body_finds_it_stored() {
+    let process = World::new().process();
+    let (chunks, answer) = streamed(200, &[FRESH, ("content-length", "5")]);
+    process.origin.replies(Reply::Now(answer));
+    let response = process.call(get("/x", &[])).await.expect("an answer");
+    let mut body = response.into_body();
+    send(&chunks, "be");
+    send(&chunks, "gin");
+    drop(chunks);
+    let mut text = Vec::new();
+    while text.len() < 5 {
+        let frame = body.frame().await.expect("a frame").expect("no error");
+        text.extend_from_slice(&frame.into_data().expect("data"));
+    }
+    assert_eq!(process.stored("/x").body, "begin");
+}
+
+#[tokio::test]
 async fn trailers_go_through_once() {
     let process = World::new().process();
     let (chunks, answer) = streamed(200, &[FRESH]);
@@ -113,7 +131,7 @@ impl Body for Long {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        static CHUNK: [u8; Long::CHUNK as usize] = [b'x'; Long::CHUNK as usize];
+        static CHUNK: [u8; 64 << 10] = [b'x'; 64 << 10];
         if self.left == 0 {
             return Poll::Ready(None);
         }

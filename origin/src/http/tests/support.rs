@@ -73,7 +73,7 @@ pub(super) struct Broken;
 pub(super) struct TestBody {
     chunks: mpsc::UnboundedReceiver<Result<Frame<Bytes>, Broken>>,
     /// Told when the body goes.
-    _dropped: Option<oneshot::Sender<()>>,
+    on_drop: Option<oneshot::Sender<()>>,
 }
 
 pub(super) type Chunks = mpsc::UnboundedSender<Result<Frame<Bytes>, Broken>>;
@@ -265,7 +265,7 @@ impl Got {
 
 /// The answer to `request`, in time.
 pub(super) async fn in_time<T>(request: JoinHandle<T>) -> T {
-    let limit = std::time::Duration::from_secs(60);
+    let limit = std::time::Duration::from_mins(1);
     let answered = tokio::time::timeout(limit, request).await;
     answered.expect("in time").expect("no panic")
 }
@@ -309,7 +309,7 @@ pub(super) fn streamed(status: u16, fields: &[(&str, &str)]) -> (Chunks, Respons
     let (sender, chunks) = mpsc::unbounded_channel();
     let mut response = Response::new(TestBody {
         chunks,
-        _dropped: None,
+        on_drop: None,
     });
     *response.status_mut() = StatusCode::from_u16(status).expect("a status");
     *response.headers_mut() = header_map(fields);
@@ -323,7 +323,7 @@ pub(super) fn watched(
 ) -> (Chunks, oneshot::Receiver<()>, Response<TestBody>) {
     let (chunks, mut response) = streamed(status, fields);
     let (sender, gone) = oneshot::channel();
-    response.body_mut()._dropped = Some(sender);
+    response.body_mut().on_drop = Some(sender);
     (chunks, gone, response)
 }
 
