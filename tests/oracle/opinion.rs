@@ -112,7 +112,7 @@ fn of_stored(case: &Case, stored: &StoredResponse, rules: &Rules) -> Opinion {
     }
 }
 
-/// Rules without the limits that the package has not: what is left is the RFCs' own.
+/// Rules without the limits and the allowances that the package has not: what is left is the RFCs' own.
 fn rules(kind: Kind) -> Rules {
     let rules = match kind {
         Kind::Shared => Rules::default(),
@@ -125,6 +125,9 @@ fn rules(kind: Kind) -> Rules {
         },
         longest_lifetime: DeltaSeconds::LONGEST,
         max_stale: DeltaSeconds::LONGEST,
+        default_grace: DeltaSeconds::ZERO,
+        default_stale_if_error: DeltaSeconds::ZERO,
+        stale_when_disconnected: DeltaSeconds::ZERO,
         partial: PartialRule::Pass,
         ..rules
     }
