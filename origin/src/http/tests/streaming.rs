@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use ::http::{Request, Response};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty};
 use terrace_shared::time::ByteCount;
@@ -86,14 +87,19 @@ async fn whoever_has_all_of_a_body_finds_it_stored() {
     process.origin.replies(Reply::Now(answer));
     let response = process.call(get("/x", &[])).await.expect("an answer");
     let mut body = response.into_body();
-    send(&chunks, "be");
-    send(&chunks, "gin");
-    drop(chunks);
-    let mut text = Vec::new();
-    while text.len() < 5 {
-        let frame = body.frame().await.expect("a frame").expect("no error");
-        text.extend_from_slice(&frame.into_data().expect("data"));
+    for text in ["be", "gin"] {
+        send(&chunks, text);
+        settle().await;
     }
+    let first = body.frame().await.expect("a frame").expect("no error");
+    assert_eq!(first.into_data().expect("data"), "be");
+    assert!(
+        body.frame().now_or_never().is_none(),
+        "it is not stored yet"
+    );
+    drop(chunks);
+    let last = body.frame().await.expect("a frame").expect("no error");
+    assert_eq!(last.into_data().expect("data"), "gin");
     assert_eq!(process.stored("/x").body, "begin");
 }
 
