@@ -219,7 +219,7 @@ async fn serve(stream: TcpStream, scripts: &Scripts) -> io::Result<()> {
 }
 
 async fn flood(stream: &mut BufReader<TcpStream>, head: &[u8], bytes: u64) -> io::Result<()> {
-    const PIECE: [u8; 64 << 10] = [0; 64 << 10];
+    static PIECE: [u8; 64 << 10] = [0; 64 << 10];
     stream.get_mut().write_all(head).await?;
     let mut left = bytes;
     while left > 0 {
