@@ -6,8 +6,7 @@ mod rfc {
     pub(super) mod layer;
 }
 
-use e2e::rfc::table::parse;
-use e2e::rfc::{Case, Driver, EdgeDriver, Gaps, ScriptedOrigin, ShieldDriver, load, run};
+use e2e::rfc::{Case, Driver, EdgeDriver, Gaps, ScriptedOrigin, ShieldDriver, load, parse, run};
 use rfc::layer::LayerDriver;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
