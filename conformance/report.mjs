@@ -6,8 +6,8 @@ import { fileURLToPath } from "node:url";
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 const read = (path) => (existsSync(at(path)) ? JSON.parse(readFileSync(at(path), "utf8")) : {});
 
-/** The report in Markdown, of runs `{target, scored}`. */
-export function report(suite, runs) {
+/** The report in Markdown, of runs `{target, scored}`; the peers that are in none stand in `measured`, if it exists. */
+export function report(suite, runs, measured) {
   const lines = [
     "# What the public HTTP cache tests say",
     "",
@@ -17,7 +17,7 @@ export function report(suite, runs) {
     "",
     "> passing all of the tests currently means nothing -- this is not a conformance test suite, it's just the start of a conversation, and a tool to assess how a cache behaves.",
     "",
-    ...table(suite, runs),
+    ...table(runs, measured),
     ...runs.filter((run) => run.target.ours).flatMap((run) => failures(run)),
   ];
   return `${lines.join("\n")}\n`;
@@ -31,15 +31,18 @@ export function summary({ target, scored }) {
 
 const describe = (suite) => (suite.isPackage ? `the npm package \`http-cache-tests\` ${suite.version}` : `a newer state of \`http-cache-tests\` than npm has`);
 
-function table(suite, runs) {
+function table(runs, path) {
   const [first] = runs;
   const { anchors, measured } = read("anchors.json");
-  const both = ({ required, optimal }) => required.passed + optimal.passed;
   const { required, optimal } = first.scored;
-  const lines = [
+  const peers = existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : [];
+  const rows = [...runs.filter((run) => run.target.ours).map(({ target, scored }) => ({ title: target.title, ...scored })), ...peers];
+  return [
     `| measured here | required, of ${required.of} | optimal, of ${optimal.of} | both, of ${required.of + optimal.of} |`,
     "|---|---|---|---|",
-    ...runs.map(({ target, scored }) => `| ${target.title} | ${scored.required.passed} | ${scored.optimal.passed} | ${both(scored)} |`),
+    ...rows.map((row) => `| ${row.title} | ${row.required.passed} | ${row.optimal.passed} | ${row.required.passed + row.optimal.passed} |`),
+    "",
+    "The other caches are measured by `make conformance PEERS=1`, from Debian's packages with the configurations in `conformance/peers`.",
     "",
     measured,
     "",
@@ -48,7 +51,6 @@ function table(suite, runs) {
     ...anchors.map((row) => `| ${row.join(" | ")} |`),
     "",
   ];
-  return lines;
 }
 
 function failures({ target, scored }) {

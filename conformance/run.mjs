@@ -7,6 +7,7 @@
 // than npm's (--suite) leaves its report and baselines in target/conformance.
 
 import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
@@ -63,10 +64,18 @@ async function main() {
   }
   if (runs.length > 0 && !values.check && values.target.length === 0) {
     mkdirSync(folder, { recursive: true });
-    writeFileSync(`${folder}/results.md`, report(suite, runs));
+    if (values.peers) writeMeasured(`${folder}/peers/measured.json`, runs);
+    writeFileSync(`${folder}/results.md`, report(suite, runs, `${folder}/peers/measured.json`));
     console.log(`${folder.slice(ROOT.length)}/results.md written`);
   }
   return failed ? 1 : 0;
+}
+
+/** Keeps what the peers reached, for reports of runs without them. */
+function writeMeasured(path, runs) {
+  const rows = runs.filter((run) => !run.target.ours).map(({ target, scored }) => ({ title: target.title, required: scored.required, optimal: scored.optimal }));
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, `${JSON.stringify(rows, null, 1)}\n`);
 }
 
 /** A run of the suite against a fresh server and a fresh target; of single tests, if some are named. */

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sets up what the builds and tests need, once: `setup.sh base` for `make start`, `setup.sh test` for `make test`.
+# Sets up what the builds and tests need, once: `setup.sh base` for `make start`, `setup.sh test` for `make test`,
+# `setup.sh peers` for the other caches of `make conformance PEERS=1`.
 # Tools live by version under $XDG_CACHE_HOME/terrace, where a second clone finds them. Runs again in a moment.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -137,10 +138,29 @@ node_packages() {
   printf '%s' "$wanted" >node_modules/.terrace-lock
 }
 
+# The caches that conformance is measured beside, one by one: what there is no package of is left out. None of them is
+# started as a service: the policy that forbids it is there for as long as they are installed.
+peer_packages() {
+  local policy=/usr/sbin/policy-rc.d ours='' package
+  if ! [ -e "$policy" ]; then
+    ours=$policy
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod +x "$policy"
+    trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
+  fi
+  for package in nginx-light varnish squid apache2-bin trafficserver; do
+    (apt_packages "$package") || echo "setup: without $package"
+  done
+  [ -z "$ours" ] || { as_root rm -f "$ours" && trap - EXIT; }
+}
+
 case ${1:-base} in
-  base) ;;
-  test) ;;
-  *) fail "unknown argument: $1" "scripts/setup.sh base, or scripts/setup.sh test" ;;
+  base | test) ;;
+  peers)
+    peer_packages
+    exit 0
+    ;;
+  *) fail "unknown argument: $1" "scripts/setup.sh base, scripts/setup.sh test, or scripts/setup.sh peers" ;;
 esac
 check_basics
 mkdir -p "$TERRACE_CACHE"

@@ -8,6 +8,7 @@ import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { createServer } from "node:net";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 
 import { startEdge } from "./edge.mjs";
@@ -62,6 +63,16 @@ function tour(edgeUrl, token) {
     `  3  curl -i ${product}/price -H 'content-type: application/json' -d '{"cents":1234}'    # new price; the service purges product:42 everywhere`,
     `  4  curl -i ${product}    # miss, with the new price`,
     `  5  curl -i ${edgeUrl}/.terrace/purge -H 'authorization: Bearer ${token}' -d '{"surrogate_keys":["product:42"]}'    # or purge by hand: a receipt`,
+  ].join("\n");
+}
+
+/** Two commands: a service in another language, and the shield before it. */
+async function shield(backend) {
+  const [service, port] = [await freePort(3001), await freePort(8080)];
+  const terrace = join(dirname(dirname(backend)), "terrace");
+  return [
+    `  node origin/examples/quotes.mjs ${service}`,
+    `  ${terrace} shield --upstream http://127.0.0.1:${service} --listen 127.0.0.1:${port}`,
   ].join("\n");
 }
 
@@ -120,6 +131,7 @@ async function main() {
     console.log(`backend    ${backendUrl}   (its counters: ${backendUrl}/stats)`);
     console.log(`redis      ${process.env.REDIS_URL ?? "none; give one with REDIS_URL"}\n`);
     console.log(`The tour; watch the Cache-Status field of each answer:\n${tour(edge.url, token)}\n`);
+    console.log(`A service in another language, behind the shield (each line in a terminal of its own):\n${await shield(path)}\n`);
     console.log("Ctrl-C stops everything.");
   } catch (error) {
     await stop();

@@ -99,6 +99,8 @@ async fn the_demo_shows_its_tour_by_hand_and_in_a_browser_and_leaves_nothing_beh
         .collect();
     assert_eq!(hits, [false, true, false, false, true], "{statuses:#?}");
 
+    a_service_in_another_language_is_shielded_in_two_lines(&printed).await;
+
     // Ctrl-C.
     let interrupted = Command::new("kill")
         .args(["-INT", &demo.id().unwrap().to_string()])
@@ -120,4 +122,34 @@ async fn the_demo_shows_its_tour_by_hand_and_in_a_browser_and_leaves_nothing_beh
         })
         .await;
     }
+}
+
+/// Runs the two lines that were printed, and asks the shield twice.
+async fn a_service_in_another_language_is_shielded_in_two_lines(printed: &[String]) {
+    let start = |part: &str| {
+        let line = printed.iter().find(|line| line.contains(part));
+        let line = line.unwrap_or_else(|| panic!("no {part} in {printed:#?}"));
+        let mut words = line.split_whitespace();
+        Command::new(words.next().unwrap())
+            .args(words)
+            .current_dir(root())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{line}: {error}"))
+    };
+    let _service = start("quotes.mjs");
+    let _shield = start("terrace shield");
+    let line = printed.iter().find(|line| line.contains("terrace shield"));
+    let address = line.unwrap().split_whitespace().last().unwrap();
+    let client = Client::new(&format!("http://{address}"));
+    let first = wait_until("the shield answers with a quote", async || {
+        let answer = client.try_get("/hello").await?;
+        (answer.status == 200).then_some(answer)
+    })
+    .await;
+    let second = client.get("/hello").await;
+    assert!(second.is_hit(), "{second:?}");
+    assert!(first.text().contains("/hello was made at"), "{first:?}");
+    assert_eq!(first.text(), second.text());
 }

@@ -76,7 +76,9 @@ async function startAll(directory) {
   await add("terrace shield", shieldPort, "target/release/terrace", shield);
   if (await installed("nginx")) {
     const port = await freePort();
-    const values = { DIRECTORY: directory, ORIGIN: originPort, PORT: port };
+    // Its workers must be able to write where its master does.
+    const user = process.getuid() === 0 ? "user root;" : "";
+    const values = { USER: user, DIRECTORY: directory, ORIGIN: originPort, PORT: port };
     const config = readFileSync("bench/http/peers/nginx.conf", "utf8").replace(/@(\w+)@/g, (_, name) => values[name]);
     writeFileSync(join(directory, "nginx.conf"), config);
     await add("nginx", port, "nginx", ["-p", directory, "-e", join(directory, "error.log"), "-c", join(directory, "nginx.conf")]);

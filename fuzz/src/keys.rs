@@ -77,7 +77,7 @@ pub(crate) fn policies(bytes: &[u8]) {
         Err(errors) => {
             let lines = text.split('\n').count();
             assert!(!errors.is_empty(), "it fails without a reason");
-            for error in errors.iter() {
+            for error in &errors {
                 assert!(
                     (1..=lines).contains(&error.line()),
                     "line {} of {lines}",

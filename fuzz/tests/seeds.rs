@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use terrace_fuzz::TARGETS;
 
@@ -10,30 +10,29 @@ fn seeds() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("seeds")
 }
 
+fn entries(directory: &Path) -> BTreeSet<PathBuf> {
+    let entries = fs::read_dir(directory).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let entries = entries.unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    entries.iter().map(fs::DirEntry::path).collect()
+}
+
 fn seeds_of(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
-    let directory = seeds().join(name);
-    let entries = fs::read_dir(&directory).unwrap_or_else(|error| panic!("{directory:?}: {error}"));
-    let mut seeds: Vec<_> = entries
-        .map(|entry| entry.unwrap().path())
-        .map(|path| (path.clone(), fs::read(path).unwrap()))
-        .collect();
-    seeds.sort();
-    seeds
+    let read = |path: PathBuf| {
+        let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        (path, bytes)
+    };
+    entries(&seeds().join(name)).into_iter().map(read).collect()
 }
 
 #[test]
 fn every_target_has_seeds_and_every_directory_of_seeds_a_target() {
-    let names: BTreeSet<String> = TARGETS
+    let expected: BTreeSet<PathBuf> = TARGETS
         .iter()
-        .map(|target| target.name.to_owned())
+        .map(|target| seeds().join(target.name))
         .collect();
-    let entries = fs::read_dir(seeds()).unwrap();
-    let directories: BTreeSet<String> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    assert_eq!(names, directories);
-    for name in names {
-        assert!(!seeds_of(&name).is_empty(), "{name}");
+    assert_eq!(entries(&seeds()), expected);
+    for target in TARGETS {
+        assert!(!seeds_of(target.name).is_empty(), "{}", target.name);
     }
 }
 
@@ -54,7 +53,7 @@ fn every_target_holds_for_seeds_cut_short_and_with_a_byte_changed() {
         for (path, seed) in seeds_of(target.name) {
             println!("{}", path.display());
             // Long seeds are changed in fewer places.
-            let step = seed.len() / 64 + 1;
+            let step = seed.len() / 32 + 1;
             for at in (0..seed.len()).step_by(step) {
                 (target.run)(&seed[..at]);
                 for byte in [0, b'\n', b'"', b',', b'9', 0x7f, 0xff, seed[at] ^ 1] {

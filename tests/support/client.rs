@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use hyper_util::client::legacy::Client as Pool;
+use hyper_util::client::legacy::{Client as Pool, Error};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
@@ -57,13 +57,23 @@ impl Client {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::from(body.to_owned())).unwrap();
-        let response = self.pool.request(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        Answer {
+        self.answer(request).await.unwrap()
+    }
+
+    /// `GET`; none if nobody listens.
+    pub async fn try_get(&self, path: &str) -> Option<Answer> {
+        let request = Request::get(format!("{}{path}", self.base));
+        let request = request.body(Full::default()).unwrap();
+        self.answer(request).await.ok()
+    }
+
+    async fn answer(&self, request: Request<Full<Bytes>>) -> Result<Answer, Error> {
+        let (parts, body) = self.pool.request(request).await?.into_parts();
+        Ok(Answer {
             status: parts.status,
             headers: parts.headers,
             body: body.collect().await.unwrap().to_bytes(),
-        }
+        })
     }
 
     /// `GET`.

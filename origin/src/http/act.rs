@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use ::http::StatusCode;
 use ::http::header::AGE;
-use bytes::Bytes;
 use terrace_shared::http::{
-    Combined, Decision, Extent, Failure, OnFailure, OnResponse, Piece, RequestFacts, Source,
-    StoredResponse, combine, decide, on_failure,
+    Decision, Extent, Failure, OnFailure, OnResponse, RequestFacts, StoredResponse, decide,
+    on_failure,
 };
 use terrace_shared::outcome::{NotStored, StaleReason};
 use terrace_shared::purge::Verdict;
@@ -16,12 +15,11 @@ use terrace_shared::time::{DeltaSeconds, Milliseconds};
 use super::CacheBody;
 use super::asked::Origin;
 use super::filler::{Answer, Asked, Filler, Purpose};
-use super::growing::Growing;
 use super::outcome::{AsItCame, Outcome};
-use super::pump::{self, Ended, Keep, Pump};
-use super::respond::{Age, cut};
+use super::pump::{Keep, Pump};
+use super::respond::Age;
 use super::share::Landing;
-use super::store::{Entry, Kept};
+use super::store::Entry;
 
 impl<O: Origin> Filler<O> {
     /// How long a stored response is not refreshed behind answers after that has failed.
@@ -48,16 +46,16 @@ impl<O: Origin> Filler<O> {
                 self.visit.site.counters().counts.freshened_total.add_one();
                 let entry = Arc::new(entry.with_head(*head));
                 self.keep(&entry);
-                self.validated(entry, status, Ok(()))
+                validated(entry, status, Ok(()))
             }
             (OnResponse::AnswerOnce { head, because }, Some(entry)) => {
                 self.forget(entry);
                 self.visit.site.counters().not_stored(&because);
-                self.validated(Arc::new(entry.with_head(*head)), status, Err(because))
+                validated(Arc::new(entry.with_head(*head)), status, Err(because))
             }
             (OnResponse::Update(head), Some(entry)) => {
                 self.keep(&Arc::new(entry.with_head(*head)));
-                self.as_it_came(answer, AsItCame::Heeded)
+                as_it_came(answer, AsItCame::Heeded)
             }
             (OnResponse::ServeStale { age, because, .. }, Some(entry)) => {
                 self.stale(entry, age, because, Some(status))
@@ -133,111 +131,9 @@ impl<O: Origin> Filler<O> {
         Asked::Filled((outcome, Some(pump)))
     }
 
-    /// A response that is going to be stored; none if it is known to be too large.
-    fn growing(&self, head: StoredResponse) -> Option<Arc<Growing>> {
-        let expected = length_of(&head);
-        let largest = self.visit.site.config.largest_body.as_u64();
-        (expected.unwrap_or_default() <= largest)
-            .then(|| Growing::new(head, self.began.epoch, expected))
-    }
-
-    /// Waits for the bytes that the stored part lacked, and answers from both together.
-    async fn complete(
-        &self,
-        answer: Answer<O::Body>,
-        combined: Combined,
-        entry: &Arc<Entry>,
-    ) -> Asked<O> {
-        let site = &self.visit.site;
-        let largest = site.config.largest_body.as_u64();
-        if length_of(&combined.head).is_none_or(|length| length > largest) {
-            return Asked::Again;
-        }
-        let Some(growing) = self.growing(*combined.newer) else {
-            return Asked::Again;
-        };
-        let Ended::Kept { last, end, error } =
-            pump::read(answer.body, &growing, site, |_| {}).await
-        else {
-            return Asked::Again;
-        };
-        let body = growing.collected(last.as_ref());
-        if error.is_some() {
-            return Asked::Again;
-        }
-        let newer = growing.head.clone().after_body(body.len() as u64, end);
-        let Some(combined) = newer.ok().and_then(|newer| combine(&entry.head, &newer)) else {
-            return Asked::Again;
-        };
-        let entry = Arc::new(assemble(combined, &entry.body, &body));
-        self.keep(&entry);
-        self.validated(entry, answer.head.status, Ok(()))
-    }
-
-    /// Stores what is complete, if no purge has overtaken it.
-    pub(super) fn keep(&self, entry: &Arc<Entry>) {
-        let visit = &*self.visit;
-        let counters = visit.site.counters();
-        if visit.verdict_on(&entry.head) != Verdict::Untouched {
-            counters.counts.outrun_fills_total.add_one();
-            return;
-        }
-        let key = visit.site.key_of(visit, &entry.head);
-        let now = visit.clock().timestamp();
-        let judge = |entry: &Arc<Entry>| visit.verdict(entry);
-        match visit.site.memory.put(&key, entry, judge, now) {
-            Kept::Yes => {}
-            Kept::No => return,
-        }
-        counters.counts.stored_total.add_one();
-        let length = entry.body.len() as u64;
-        counters.counts.stored_bytes_total.add(length);
-        if let Some(shared) = &visit.site.shared
-            && length <= visit.site.config.largest_shared_body.as_u64()
-        {
-            shared.put(&key, entry, now);
-        }
-    }
-
-    /// Forgets what must not be stored any longer.
-    fn forget(&self, entry: &Entry) {
-        let visit = &*self.visit;
-        visit
-            .site
-            .memory
-            .remove(&visit.intake.key, entry.head.vary());
-        if let Some(shared) = &visit.site.shared {
-            shared.remove(&visit.intake.key, entry);
-        }
-    }
-
     pub(super) fn passed(&self, answer: Answer<O::Body>, because: NotStored) -> Asked<O> {
         self.visit.site.counters().not_stored(&because);
-        self.as_it_came(answer, AsItCame::Not(because))
-    }
-
-    fn as_it_came(&self, answer: Answer<O::Body>, kept: AsItCame) -> Asked<O> {
-        let outcome = Outcome::AsItCame {
-            head: Box::new(answer.head),
-            body: CacheBody::service(answer.body),
-            received_at: answer.received_at,
-            kept,
-        };
-        Asked::Filled((outcome, None))
-    }
-
-    fn validated(
-        &self,
-        entry: Arc<Entry>,
-        status: StatusCode,
-        kept: Result<(), NotStored>,
-    ) -> Asked<O> {
-        let outcome = Outcome::Validated {
-            entry,
-            status,
-            kept,
-        };
-        Asked::Filled((outcome, None))
+        as_it_came(answer, AsItCame::Not(because))
     }
 
     fn stale(
@@ -369,23 +265,25 @@ impl<O: Origin> Filler<O> {
     }
 }
 
-/// The stored bytes and the newer ones as one body.
-pub(super) fn assemble(combined: Combined, stored: &Bytes, newer: &Bytes) -> Entry {
-    let mut body = Vec::with_capacity(stored.len() + newer.len());
-    for Piece { source, bytes } in &combined.pieces {
-        let source = match source {
-            Source::Stored => stored,
-            Source::Newer => newer,
-        };
-        body.extend_from_slice(&cut(source, *bytes));
-    }
-    Entry::new(*combined.head, body.into())
+fn as_it_came<O: Origin>(answer: Answer<O::Body>, kept: AsItCame) -> Asked<O> {
+    let outcome = Outcome::AsItCame {
+        head: Box::new(answer.head),
+        body: CacheBody::service(answer.body),
+        received_at: answer.received_at,
+        kept,
+    };
+    Asked::Filled((outcome, None))
 }
 
-/// How long the body of a response is, if its head says so.
-pub(super) fn length_of(head: &StoredResponse) -> Option<u64> {
-    match head.extent() {
-        Extent::Complete { length } => length,
-        Extent::Partial { range, .. } => Some(range.length()),
-    }
+pub(super) fn validated<O: Origin>(
+    entry: Arc<Entry>,
+    status: StatusCode,
+    kept: Result<(), NotStored>,
+) -> Asked<O> {
+    let outcome = Outcome::Validated {
+        entry,
+        status,
+        kept,
+    };
+    Asked::Filled((outcome, None))
 }

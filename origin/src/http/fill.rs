@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
-use ::http::Method;
-use ::http::header::{HeaderName, IF_MATCH, IF_UNMODIFIED_SINCE, RANGE};
+use ::http::header::{CACHE_CONTROL, HeaderName, IF_MATCH, IF_UNMODIFIED_SINCE, PRAGMA, RANGE};
+use ::http::{HeaderMap, HeaderValue, Method};
 use terrace_shared::http::{
     CompletionRequest, Decision, Failure, ForwardAs, ValidationRequest, VaryKey,
 };
@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use super::asked::Origin;
 use super::filler::{Filler, Purpose};
 use super::lookup::Found;
-use super::outcome::{Outcome, tell};
+use super::outcome::tell;
 use super::refusal::Refusal;
 use super::service::Answered;
 use super::share::{Landing, Taken, take};
@@ -100,7 +100,6 @@ pub(super) async fn answer<O: Origin>(
     /// Most fills that a request follows before it asks itself.
     const MOST_FOLLOWED: usize = 4;
 
-    visit.site.counters().forward(forward.reason());
     let mut company = company(&visit, &forward);
     let mut key = flight_key(&visit, &found);
     for _ in 0..MOST_FOLLOWED {
@@ -114,9 +113,15 @@ pub(super) async fn answer<O: Origin>(
         let Some(landing) = follow.landed().await else {
             continue; // the leader gave up
         };
+        let place = landing.place();
         match take(&visit, &found, &forward, landing) {
             Taken::Answer(response) => {
-                visit.site.counters().counts.coalesced_total.add_one();
+                let counters = visit.site.counters();
+                counters.counts.coalesced_total.add_one();
+                match place {
+                    Some(place) => counters.hit(place),
+                    None => counters.forward(forward.reason()),
+                }
                 return Ok(response);
             }
             Taken::Outdated => company = Company::Recent,
@@ -137,12 +142,6 @@ pub(super) fn behind<O: Origin>(visit: &Arc<Visit>, origin: impl FnOnce() -> O, 
     }
     let key = flight_key(visit, found);
     if let Boarding::Lead(lead, began) = join(visit, &key, Company::Any) {
-        visit
-            .site
-            .counters()
-            .counts
-            .background_fills_total
-            .add_one();
         let forward = Forward::refreshing(found.entry.as_ref());
         let purpose = Purpose::Background(Box::new(visit.intake.facts.for_fill()));
         let filler = Filler::new(
@@ -166,8 +165,8 @@ async fn lead_on<O: Origin>(
     began: Began,
     lead: Option<Lead<Began, Landing>>,
 ) -> Answered<O::Body, O::Error> {
-    let said = visit.forwarded(forward.reason());
-    let (teller, told) = oneshot::channel::<Outcome<O>>();
+    let reason = forward.reason();
+    let (teller, told) = oneshot::channel();
     let again = origin.clone();
     let purpose = Purpose::Client;
     let mut filler = Filler::new(visit.clone(), origin, found, forward, purpose, began);
@@ -175,11 +174,13 @@ async fn lead_on<O: Origin>(
         filler = filler.leading(lead);
     }
     tokio::spawn(filler.run(Some(teller)));
-    match told.await {
-        Ok(outcome) => tell(&visit, again, outcome, &began, said),
-        // The task has panicked, or the runtime is going down.
-        Err(_) => Ok(Refusal::failed(&visit, Failure::Unreachable, said).answer(&visit)),
-    }
+    // Without word of it, its task has panicked, or the runtime is going down.
+    let Ok((reason, outcome)) = told.await else {
+        let said = visit.forwarded(reason);
+        return Ok(Refusal::failed(&visit, Failure::Unreachable, said).answer(&visit));
+    };
+    let said = visit.forwarded(reason);
+    tell(&visit, again, outcome, &began, said)
 }
 
 enum Boarding {
@@ -234,8 +235,7 @@ fn company(visit: &Visit, forward: &Forward) -> Company {
         Forward::Completing(_) => false,
         Forward::Plain(_) => !of_its_own && *visit.intake.facts.method() == Method::GET,
     };
-    // Who wants an answer of now does not take one of a moment ago.
-    let wants_own = forward.reason() == ForwardReason::Request;
+    let wants_own = forward.reason() == ForwardReason::Request || wants_of_now(fields);
     let marked = visit.site.markers.has(&visit.intake.key, visit.now);
     if plain && !wants_own && !marked && *visit.intake.facts.method() == Method::GET {
         Company::Any
@@ -243,6 +243,18 @@ fn company(visit: &Visit, forward: &Forward) -> Company {
         Company::None
     }
 }
+
+/// Whether a client wants an answer of now, and none that was asked for a moment ago (RFC 9111 §5.2.1.4).
+fn wants_of_now(fields: &HeaderMap) -> bool {
+    let mut lines = fields.get_all(CACHE_CONTROL).iter();
+    let no_cache = |text: &HeaderValue| {
+        let mut words = text.as_bytes().windows(NO_CACHE.len());
+        words.any(|word| word.eq_ignore_ascii_case(NO_CACHE))
+    };
+    lines.any(no_cache) || fields.get(PRAGMA).is_some_and(no_cache)
+}
+
+const NO_CACHE: &[u8] = b"no-cache";
 
 /// The key of the fill that a request shares: of its variant, if its URL is known to have some.
 fn flight_key(visit: &Visit, found: &Found) -> Arc<str> {

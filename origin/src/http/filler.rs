@@ -51,6 +51,9 @@ pub(super) enum Purpose {
 /// What asking came to, and the body that is to be stored, if one is coming.
 pub(super) type Filled<O> = (Outcome<O>, Option<Pump<<O as Origin>::Body>>);
 
+/// The way to the client that waits: why the service was asked, and what came of it.
+pub(super) type Teller<O> = oneshot::Sender<(ForwardReason, Outcome<O>)>;
+
 /// What asking once came to.
 pub(super) enum Asked<O: Origin> {
     Filled(Filled<O>),
@@ -93,22 +96,33 @@ impl<O: Origin> Filler<O> {
     }
 
     /// Fills, and tells the client that waits for it, if there is one.
-    pub(super) async fn run(mut self, teller: Option<oneshot::Sender<Outcome<O>>>) {
-        let (outcome, pump) = match self.look_again().await {
-            Some(outcome) => (outcome, None),
-            None => self.fill().await,
+    pub(super) async fn run(mut self, teller: Option<Teller<O>>) {
+        let (outcome, pump) = if let Some(outcome) = self.look_again().await {
+            (outcome, None)
+        } else {
+            self.count();
+            self.fill().await
         };
+        let reason = self.forward.reason();
         let landing = self.landing(&outcome);
         if let Some(lead) = &self.lead {
             lead.announce(landing);
         }
         let Some(pump) = pump else {
             self.lead = None; // before the client can come again
-            tell(teller, outcome);
+            tell(teller, reason, outcome);
             return;
         };
-        tell(teller, outcome);
+        tell(teller, reason, outcome);
         self.pump(pump).await;
+    }
+
+    fn count(&self) {
+        let counters = self.visit.site.counters();
+        match self.purpose {
+            Purpose::Client => counters.forward(self.forward.reason()),
+            Purpose::Background(_) => counters.counts.background_fills_total.add_one(),
+        }
     }
 
     /// What the stores have by now: another fill may have landed since the request found nothing, here or in
@@ -258,9 +272,9 @@ impl<O: Origin> Filler<O> {
             status: answer.head.status,
             fields: &answer.head.headers,
         };
-        let held = held(visit, considered);
-        let among = on_response_among(facts, head, &held, &fill, visit.intake.rules.decide());
-        drop(held);
+        let stored = held(visit, considered);
+        let among = on_response_among(facts, head, &stored, &fill, visit.intake.rules.decide());
+        drop(stored);
         answer.head.headers.remove(ROUTE_KEYS);
         let entry = among.place.and_then(|place| considered.get(place));
         self.act(answer, among.said, entry).await
@@ -268,8 +282,8 @@ impl<O: Origin> Filler<O> {
 }
 
 /// An error means that the client has gone.
-fn tell<O: Origin>(teller: Option<oneshot::Sender<Outcome<O>>>, outcome: Outcome<O>) {
+fn tell<O: Origin>(teller: Option<Teller<O>>, reason: ForwardReason, outcome: Outcome<O>) {
     if let Some(teller) = teller {
-        let _ = teller.send(outcome);
+        let _ = teller.send((reason, outcome));
     }
 }

@@ -188,12 +188,6 @@ impl Growing {
             self.read.notified().await;
         }
     }
-
-    #[cfg(test)]
-    pub(super) fn held(&self) -> u64 {
-        let state = self.state.lock();
-        state.received - state.start
-    }
 }
 
 impl State {

@@ -44,6 +44,20 @@ impl SurrogateKeys {
     }
 }
 
+#[cfg(feature = "axum")]
+impl axum::response::IntoResponseParts for SurrogateKeys {
+    type Error = std::convert::Infallible;
+
+    /// Makes `(SurrogateKeys::of(["product:42"]), Json(product))` a response that carries the key.
+    fn into_response_parts(
+        self,
+        mut parts: axum::response::ResponseParts,
+    ) -> Result<axum::response::ResponseParts, Self::Error> {
+        parts.extensions_mut().insert(self);
+        Ok(parts)
+    }
+}
+
 /// Puts the keys of the response's extension into its fields, where the engine reads them.
 pub(super) fn into_fields(head: &mut response::Parts) {
     if let Some(keys) = head.extensions.remove::<SurrogateKeys>()

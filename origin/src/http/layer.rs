@@ -47,8 +47,8 @@ impl CacheLayer {
             surrogate_keys: Exposure::Strip,
             scheme: Scheme::HTTP,
             host: "localhost".into(),
-            head_timeout: Duration::from_secs(60),
-            fill_timeout: Duration::from_secs(300),
+            head_timeout: Duration::from_mins(1),
+            fill_timeout: Duration::from_mins(5),
             name: CacheStatus::NAME.into(),
         };
         Self {

@@ -90,11 +90,15 @@ pub(super) async fn look_in_shared(visit: &Visit, found: &Found) -> Option<(Deci
         visit.site.engine().ledger.met_later(filled_at);
         return None;
     }
-    let came = entry.head.exchange().received_at;
-    let is_known =
-        found.variants.as_slice().iter().any(|own| {
-            own.head.vary() == entry.head.vary() && own.head.exchange().received_at >= came
-        });
+    let age = |entry: &Arc<Entry>| {
+        let fence = entry.filled_under();
+        (entry.head.exchange().received_at, fence.filled_at.sequence)
+    };
+    let is_known = found.variants.as_slice().iter().any(|own| {
+        own.head.vary() == entry.head.vary()
+            && age(own) >= age(&entry)
+            && visit.verdict(own) != Verdict::Dropped
+    });
     if is_known || visit.verdict(&entry) == Verdict::Dropped {
         return None;
     }

@@ -1,5 +1,10 @@
 //! What the layer counts.
 
+#![expect(
+    clippy::struct_field_names,
+    reason = "a counter's name ends in `_total`"
+)]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 

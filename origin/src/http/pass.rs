@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ::http::{HeaderMap, Method, Request, Response, StatusCode, header::UPGRADE};
 use terrace_shared::http::{Exposure, invalidation, pass_fields};
 use terrace_shared::intake::{Intake, Target};
-use terrace_shared::outcome::{CacheStatus, ForwardReason};
+use terrace_shared::outcome::CacheStatus;
 use terrace_shared::purge::{Purge, PurgeMode, Scope};
 use tower_service::Service;
 
@@ -13,22 +13,27 @@ use super::CacheBody;
 use super::asked::ask;
 use super::respond::sign;
 use super::site::Site;
+use super::visit::Passing;
 
 /// Sends the request to the service, and its answer to the client.
 pub(super) async fn pass<S, Q, B>(
     site: Arc<Site>,
     service: S,
-    request: Request<Q>,
-    reason: ForwardReason,
-    target: Option<Target>,
+    passing: Passing<Q>,
 ) -> Result<Response<CacheBody<B>>, S::Error>
 where
     S: Service<Request<Q>, Response = Response<B>>,
 {
+    let Passing {
+        mut request,
+        reason,
+        target,
+    } = passing;
     site.counters().forward(reason);
     let method = request.method().clone();
     // A connection that becomes another protocol's is none of ours.
     let is_tunnel = method == Method::CONNECT || request.headers().contains_key(UPGRADE);
+    request.extensions_mut().insert(site.mark());
     let epoch = site.engine().view().epoch(); // before it is asked (R9)
     let response = ask(service, request).await?;
     if let Some(target) = &target {

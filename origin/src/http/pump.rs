@@ -10,11 +10,11 @@ use terrace_shared::http::{BodyEnd, combine};
 use terrace_shared::outcome::NotStored;
 
 use super::BodyError;
-use super::act::assemble;
 use super::asked::Origin;
 use super::error::BoxError;
 use super::filler::Filler;
 use super::growing::{Growing, Room};
+use super::keep::assemble;
 use super::share::Landing;
 use super::site::Site;
 use super::store::Entry;
@@ -40,6 +40,7 @@ pub(super) enum Keep {
 pub(super) enum Ended {
     /// All that came is held; but for the last chunk, which nobody has been given yet.
     Kept {
+        received: u64,
         last: Option<Bytes>,
         end: BodyEnd,
         error: Option<BodyError>,
@@ -64,11 +65,16 @@ impl<O: Origin> Filler<O> {
                 lead.announce(Landing::Alone);
             }
         };
-        let Ended::Kept { last, end, error } = read(body, &growing, &site, stop).await else {
+        let Ended::Kept {
+            received,
+            last,
+            end,
+            error,
+        } = read(body, &growing, &site, stop).await
+        else {
             return;
         };
         let whole = growing.collected(last.as_ref());
-        let received = whole.len() as u64;
         match growing.head.clone().after_body(received, end) {
             Ok(head) => {
                 let combined = match &keep {
@@ -122,7 +128,7 @@ where
         };
         let data = match frame {
             None => return ended(last, received, growing.expected),
-            Some(Err(error)) => return broken(last, BodyError::service(error)),
+            Some(Err(error)) => return broken(last, received, BodyError::service(error)),
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => data,
                 Err(frame) => {
@@ -137,7 +143,7 @@ where
         received += data.len() as u64;
         match growing.expected {
             Some(expected) if received > expected => {
-                return broken(None, BodyError::Length { received, expected });
+                return broken(None, received, BodyError::Length { received, expected });
             }
             Some(expected) if received == expected => {
                 last = Some(data);
@@ -212,12 +218,17 @@ fn ended(last: Option<Bytes>, received: u64, expected: Option<u64>) -> Ended {
         Some(expected) if received != expected => Some(BodyError::Length { received, expected }),
         Some(_) | None => None,
     };
-    let end = BodyEnd::Whole;
-    Ended::Kept { last, end, error }
+    Ended::Kept {
+        received,
+        last,
+        end: BodyEnd::Whole,
+        error,
+    }
 }
 
-fn broken(last: Option<Bytes>, error: BodyError) -> Ended {
+fn broken(last: Option<Bytes>, received: u64, error: BodyError) -> Ended {
     Ended::Kept {
+        received,
         last,
         end: BodyEnd::BrokenOff,
         error: Some(error),

@@ -28,7 +28,7 @@ use tokio::runtime::Handle;
 use tower_service::Service;
 
 use super::CacheBody;
-use super::asked::{Asked, Origin};
+use super::asked::{Asked, Origin, ask};
 use super::error::BoxError;
 use super::fill::{self, Forward};
 use super::lookup::{Found, look_in_shared, look_up};
@@ -36,7 +36,7 @@ use super::outcome::reuse;
 use super::pass::pass;
 use super::refusal::Refusal;
 use super::site::Site;
-use super::visit::{Begun, Visit};
+use super::visit::{Begun, Passing, Visit};
 
 /// A service with the cache in front of it: what [`CacheLayer`](super::CacheLayer) makes.
 #[derive(Clone, Debug)]
@@ -63,6 +63,11 @@ impl<S> CacheService<S> {
     pub(super) const fn new(inner: S, site: Arc<Site>) -> Self {
         Self { inner, site }
     }
+
+    #[cfg(test)]
+    pub(super) fn site(&self) -> &Site {
+        &self.site
+    }
 }
 
 impl<S, Q, B> Service<Request<Q>> for CacheService<S>
@@ -83,20 +88,29 @@ where
     }
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
+        // One that waited for what it is part of itself would wait forever.
+        if request.extensions().get() == Some(&self.site.mark()) {
+            let answer = ask(self.inner.clone(), request);
+            return ResponseFuture::later(async { Ok(answer.await?.map(CacheBody::service)) });
+        }
         self.site.counters().counts.requests_total.add_one();
         let name = &*self.site.config.name;
-        let later = |request, reason, target| {
+        let later = |passing| {
             let (site, inner) = (self.site.clone(), self.inner.clone());
-            ResponseFuture::later(pass(site, inner, request, reason, target))
+            ResponseFuture::later(pass(site, inner, passing))
         };
         // Fills and refreshes are tasks; without a runtime for them, nothing can be done.
         if Handle::try_current().is_err() {
-            return later(request, ForwardReason::Bypass, None);
+            return later(Passing {
+                request,
+                reason: ForwardReason::Bypass,
+                target: None,
+            });
         }
         let method = request.method().clone();
         match Visit::begin(&self.site, request) {
             Begun::Cache(visit) => serve(&visit, || Asked::new(self.inner.clone())),
-            Begun::Pass(request, reason, target) => later(request, reason, target),
+            Begun::Pass(passing) => later(*passing),
             Begun::Refused(error) => {
                 ResponseFuture::now(Refusal::bad_request(name, error).answer_to(&method))
             }

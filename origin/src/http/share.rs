@@ -35,6 +35,20 @@ pub(super) enum Landing {
     Failed(Failure),
 }
 
+impl Landing {
+    /// Which store had it, if one had.
+    pub(super) const fn place(&self) -> Option<Place> {
+        match self {
+            Self::Found(_, place) => Some(*place),
+            Self::Validated(..)
+            | Self::Growing(..)
+            | Self::Alone
+            | Self::Error(_)
+            | Self::Failed(_) => None,
+        }
+    }
+}
+
 /// What a request makes of another one's fill.
 pub(super) enum Taken<B> {
     /// This answer.
@@ -59,7 +73,8 @@ pub(super) fn take<B>(
     match landing {
         Landing::Found(entry, place) => take_entry(visit, &entry, place, None),
         Landing::Validated(entry, status) => {
-            let said = said.forward_status(status).collapsed();
+            let freshness = entry.head.freshness(visit.clock().timestamp());
+            let said = stored(said.forward_status(status).collapsed(), freshness);
             take_entry(visit, &entry, Place::Nowhere, Some(said))
         }
         Landing::Growing(growing, status) => {

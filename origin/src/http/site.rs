@@ -18,9 +18,14 @@ use crate::engine::Engine;
 use crate::flight::Flights;
 use crate::ledger::Began;
 
+/// On a request that comes from this layer: below it, the same layer has no part in it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Mark(u64);
+
 /// What the services of one layer share.
 #[derive(Debug)]
 pub(super) struct Site {
+    number: u64,
     cache: Cache,
     pub(super) config: Config,
     pub(super) routes: Routes,
@@ -49,6 +54,7 @@ impl Site {
             .map(|tier| SharedStore::new(tier.clone(), engine.writes.clone(), engine.http.clone()));
         let policy = cache.policy().clone();
         Self {
+            number: fastrand::u64(..),
             routes: Routes::exposing(policy, config.surrogate_keys),
             cache: cache.clone(),
             config,
@@ -60,6 +66,11 @@ impl Site {
             search: RwLock::new(SearchRules::with_capacity(Self::MOST_RULES)),
             has_learned: AtomicBool::new(false),
         }
+    }
+
+    /// What requests to the service are marked with.
+    pub(super) const fn mark(&self) -> Mark {
+        Mark(self.number)
     }
 
     pub(super) fn engine(&self) -> &Engine {

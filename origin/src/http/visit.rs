@@ -15,7 +15,6 @@ use terrace_shared::time::{DeltaSeconds, Milliseconds, TimestampMillis};
 use super::layer::Config;
 use super::site::Site;
 use super::store::Entry;
-use crate::ledger::Judged;
 
 /// One request on its way through the cache.
 #[derive(Debug)]
@@ -39,18 +38,31 @@ pub(super) struct Visit {
 pub(super) enum Begun<Q> {
     /// It may be answered from the store.
     Cache(Arc<Visit>),
-    /// It passes the store by; with its target, if it has one.
-    Pass(Request<Q>, ForwardReason, Option<Target>),
+    /// It passes the store by.
+    Pass(Box<Passing<Q>>),
     /// Its target could be understood in two ways.
     Refused(TargetError),
+}
+
+/// A request that passes the store by.
+pub(super) struct Passing<Q> {
+    pub(super) request: Request<Q>,
+    pub(super) reason: ForwardReason,
+    /// What it asks for, if that can be said.
+    pub(super) target: Option<Target>,
 }
 
 impl Visit {
     /// Reads `request`: its target, route, cookies and key.
     pub(super) fn begin<Q>(site: &Arc<Site>, request: Request<Q>) -> Begun<Q> {
         let (head, body) = request.into_parts();
-        let pass =
-            |head, reason, target| Begun::Pass(Request::from_parts(head, body), reason, target);
+        let pass = |head, reason, target| {
+            Begun::Pass(Box::new(Passing {
+                request: Request::from_parts(head, body),
+                reason,
+                target,
+            }))
+        };
         let target = target_of(&head, &site.config);
         if !matches!(head.method, Method::GET | Method::HEAD) {
             return pass(head, ForwardReason::Method, target.ok());
@@ -117,7 +129,8 @@ impl Visit {
         }
         match self.intake.alias_scopes(&entry.head) {
             None => verdict,
-            Some(scopes) => verdict.worse(view.verdict(&entry.standing().fence(), &scopes)),
+            // Not the lifted fence: it was lifted for the entry's own scopes alone.
+            Some(scopes) => verdict.worse(view.verdict(entry.filled_under(), &scopes)),
         }
     }
 
@@ -143,6 +156,7 @@ impl Visit {
         *request.uri_mut() = self.uri_to_ask();
         *request.version_mut() = self.version;
         *request.extensions_mut() = self.extensions.clone();
+        request.extensions_mut().insert(self.site.mark());
         request
     }
 

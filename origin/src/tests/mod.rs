@@ -4,3 +4,6 @@ mod faults;
 mod schedules;
 mod serving;
 mod support;
+
+#[cfg(feature = "tower")]
+pub(crate) use support::{Fault, MapTier, settle};

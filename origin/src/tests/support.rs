@@ -20,15 +20,15 @@ pub(super) const NAMESPACE: &str = "plan";
 
 /// A shared tier in memory, with a switch for how it fails.
 #[derive(Debug, Default)]
-pub(super) struct MapTier {
-    pub(super) stored: Mutex<HashMap<String, Vec<u8>>>,
+pub(crate) struct MapTier {
+    pub(crate) stored: Mutex<HashMap<String, Vec<u8>>>,
     fault: Mutex<Fault>,
-    pub(super) calls: AtomicUsize,
+    pub(crate) calls: AtomicUsize,
 }
 
 /// How the tier fails.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// Not at all.
     #[default]
     None,
@@ -39,7 +39,7 @@ pub(super) enum Fault {
 }
 
 impl MapTier {
-    pub(super) fn fail(&self, fault: Fault) {
+    pub(crate) fn fail(&self, fault: Fault) {
         *self.fault.lock() = fault;
     }
 
@@ -191,7 +191,7 @@ impl GatedSource {
 }
 
 /// Lets everything that can go on go on, on a runtime of one thread.
-pub(super) async fn settle() {
+pub(crate) async fn settle() {
     for _ in 0..64 {
         tokio::task::yield_now().await;
     }

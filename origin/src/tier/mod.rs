@@ -25,6 +25,13 @@ pub(crate) trait SharedTier: Send + Sync {
     ) -> BoxFuture<'a, Result<(), TierError>>;
 
     /// Forgets what is stored under `key`.
+    #[cfg_attr(
+        not(feature = "tower"),
+        expect(
+            dead_code,
+            reason = "values outlive what they are of; responses may not"
+        )
+    )]
     fn remove<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), TierError>>;
 
     /// How it is.

@@ -1,6 +1,7 @@
 //! What a request asks for: host, path and query, taken from its URL as it came.
 
 use ::http::Uri;
+use ::http::uri::Authority;
 
 /// The target of a request, without anything that two readers could understand differently.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -52,9 +53,14 @@ impl Target {
             "https" => ":443",
             _ => return Err(TargetError::Malformed),
         };
+        // Two ports, for instance, are none that a name could be made of.
+        if authority.contains('@') || authority.parse::<Authority>().is_err() {
+            return Err(TargetError::Malformed);
+        }
         let host = authority.to_ascii_lowercase();
         let host = host.strip_suffix(own_port).unwrap_or(&host);
-        if host.is_empty() || host.contains('@') {
+        let host = host.strip_suffix(':').unwrap_or(host);
+        if host.is_empty() {
             return Err(TargetError::Malformed);
         }
         let path_and_query = if path_and_query.starts_with('/') {
@@ -118,6 +124,7 @@ mod tests {
             ("https://A.example:443/x?y#z", "https", "a.example", "/x?y"),
             ("http://a.example:80", "http", "a.example", "/"),
             ("http://a.example:443/", "http", "a.example:443", "/"),
+            ("http://a.example:/", "http", "a.example", "/"),
             ("http://127.0.0.1:8787?q", "http", "127.0.0.1:8787", "/?q"),
             (
                 "https://a/%20%C3%A9/.well-known/..a",
@@ -146,6 +153,8 @@ mod tests {
             ("ftp://a/", TargetError::Malformed),
             ("https://u@a/", TargetError::Malformed),
             ("https:///x", TargetError::Malformed),
+            ("https://a:443:443/x", TargetError::Malformed),
+            ("https://:443/x", TargetError::Malformed),
             ("https://a/x%2Fy", TargetError::EncodedSeparator),
             ("https://a/x%5cy", TargetError::EncodedSeparator),
             ("https://a/x\\y", TargetError::Backslash),

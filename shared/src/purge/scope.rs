@@ -239,7 +239,9 @@ fn without_scheme(name: &str) -> Cow<'_, str> {
         return Cow::Borrowed(name);
     };
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    // An empty port is none either; so what is left never begins with a scheme, and its text is read back as it is.
     let host = host.strip_suffix(default_port).unwrap_or(host);
+    let host = host.trim_end_matches(':');
     Cow::Owned(format!("{}{path}", host.to_ascii_lowercase()))
 }
 
@@ -289,6 +291,20 @@ mod tests {
             "exact:a\nb".parse::<Scope>(),
             Err(ScopeError::ControlCharacter { at: 1 })
         );
+    }
+
+    #[test]
+    fn the_name_of_a_url_is_read_back_as_itself() {
+        for (url, name) in [
+            ("https://A.example:443/x", "a.example/x"),
+            ("http://a.example:/x", "a.example/x"),
+            ("https://http://a.example/x", "http//a.example/x"),
+            ("http://HTTP::80//x", "http//x"),
+        ] {
+            let scope = Scope::exact(url).unwrap();
+            assert_eq!(scope.to_string(), format!("exact:{name}"), "{url}");
+            assert_eq!(scope.to_string().parse(), Ok(scope), "{url}");
+        }
     }
 
     #[test]

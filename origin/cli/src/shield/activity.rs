@@ -93,6 +93,8 @@ impl Activity {
 
     /// Its answer is gone, whole or not.
     pub(crate) fn exchange_ends(&self) {
+        // A rest begins when the connection is next read from, not when it was during the exchange.
+        self.read_waits.store(0, Ordering::Relaxed);
         self.exchanges.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -202,6 +204,9 @@ mod tests {
             Check::Again(_)
         ));
         activity.exchange_ends();
+        let rests = activity.check_at(1_000_000, &PATIENCE);
+        assert!(matches!(rests, Check::Again(_)), "its rest has only begun");
+        activity.read_waits();
         assert_eq!(around(&activity, 20), (true, Check::Idle));
     }
 

@@ -8,6 +8,7 @@ mod activity;
 mod body;
 mod connection;
 mod error;
+mod exchange;
 mod expect;
 mod fields;
 mod framing;

@@ -1,24 +1,24 @@
-//! Asking the upstream: one request, its time-outs, its one retry, and the fields of a proxy.
+//! The upstream as a service: where it is, and requests as it gets them.
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::{CONNECTION, HOST, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
-use tokio::time::timeout;
 use tower_service::Service;
 
-use super::body::{BodyBroken, BodyFate, Fate, GateGuard, RequestBody, UpstreamBody};
+use super::body::{RequestBody, UpstreamBody};
 use super::error::UpstreamError;
-use super::expect::{CONTINUE_PATIENCE, Gate, expects_continue};
+use super::exchange::Exchange;
+use super::expect::{Gate, expects_continue};
 use super::fields::{self, Passage, Signature};
 use super::informational::InterimSender;
 use super::limits::Patience;
-use super::pool::{Connection, Lease, Pool, SendError, Taken};
+use super::pool::Pool;
 
 pub(crate) use super::pool::UpstreamProtocol;
 
@@ -81,8 +81,8 @@ pub(crate) enum Ask {
 
 /// The head of a request to the upstream.
 #[derive(Clone, Debug)]
-struct Head {
-    method: Method,
+pub(crate) struct Head {
+    pub(crate) method: Method,
     uri: Uri,
     version: Version,
     fields: HeaderMap,
@@ -150,7 +150,8 @@ impl Upstream {
         let head = self.0.head(parts, visitor.as_ref(), &ask)?;
         let interim = visitor.and_then(|visitor| visitor.interim);
         let exchange = Exchange {
-            inner: &self.0,
+            pool: &self.0.pool,
+            patience: &self.0.patience,
             interim,
             fate,
             gate,
@@ -236,128 +237,9 @@ impl Inner {
     }
 }
 
-/// One request on its way.
-struct Exchange<'a> {
-    inner: &'a Inner,
-    interim: Option<InterimSender>,
-    fate: Option<BodyFate>,
-    gate: Option<Arc<Gate>>,
-}
-
-impl Exchange<'_> {
-    async fn run(
-        &self,
-        head: Head,
-        body: RequestBody,
-    ) -> Result<(Response<hyper::body::Incoming>, Option<Lease>), UpstreamError> {
-        let pool = &self.inner.pool;
-        // Only what can be repeated and has no body is asked twice (RFC 9110 §9.2.2).
-        let repeatable = head.method.is_idempotent() && body.is_none();
-        let mut connection = pool.take().await?;
-        let mut spare = (repeatable && connection.origin == Taken::Rested).then(|| head.clone());
-        let mut request = head.with(body);
-        loop {
-            self.listen(&mut request);
-            let origin = connection.origin;
-            match self.within_patience(connection, request).await? {
-                Ok(answered) => return Ok(answered),
-                // It was closed while it rested, before anything was written.
-                Err(SendError::NotSent(unsent, _)) if origin == Taken::Rested => {
-                    request = *unsent;
-                    connection = pool.take().await?;
-                }
-                Err(SendError::NotSent(_, error)) => return Err(self.failed(error)),
-                // It was closed while it rested, and that crossed the request; or the upstream fell over it.
-                Err(SendError::Broken(error)) => match spare.take() {
-                    Some(head) => {
-                        request = head.with(RequestBody::default());
-                        connection = pool.open().await?;
-                    }
-                    None => return Err(self.failed(error)),
-                },
-            }
-        }
-    }
-
-    /// Sends it, and waits for the head of the answer: as long as the client's body goes on, and then a while.
-    async fn within_patience(
-        &self,
-        connection: Connection,
-        request: Request<RequestBody>,
-    ) -> Result<Result<(Response<hyper::body::Incoming>, Option<Lease>), SendError>, UpstreamError>
-    {
-        let mut sending = pin!(connection.send(request));
-        if let Some(gate) = &self.gate {
-            match timeout(CONTINUE_PATIENCE, sending.as_mut()).await {
-                Ok(sent) => return Ok(sent),
-                Err(_) => gate.open(),
-            }
-        }
-        let patience = self.inner.patience.first_byte;
-        let mut frames = self.frames_sent();
-        loop {
-            if let Ok(sent) = timeout(patience, sending.as_mut()).await {
-                return Ok(sent);
-            }
-            let before = std::mem::replace(&mut frames, self.frames_sent());
-            if frames == before {
-                return Err(UpstreamError::FirstByteTimedOut {
-                    seconds: patience.as_secs(),
-                });
-            }
-        }
-    }
-
-    /// Passes interim answers on.
-    fn listen(&self, request: &mut Request<RequestBody>) {
-        if self.interim.is_none() && self.gate.is_none() {
-            return;
-        }
-        let (interim, gate) = (self.interim.clone(), self.gate.clone());
-        hyper::ext::on_informational(request, move |answer| match (&gate, answer.status()) {
-            // The client is told when its body is read.
-            (Some(gate), StatusCode::CONTINUE) => gate.open(),
-            (_, status) => {
-                if let Some(interim) = &interim {
-                    interim.send(status, answer.headers());
-                }
-            }
-        });
-    }
-
-    fn frames_sent(&self) -> u64 {
-        self.fate.as_ref().map_or(0, |fate| fate.so_far().frames)
-    }
-
-    /// Whose fault it was.
-    fn failed(&self, error: hyper::Error) -> UpstreamError {
-        let Fate { broken, .. } = self.fate.as_ref().map(BodyFate::so_far).unwrap_or_default();
-        match broken {
-            Some(BodyBroken::TooLarge) => UpstreamError::BodyTooLarge,
-            Some(BodyBroken::ByClient) => UpstreamError::ClientBody,
-            Some(BodyBroken::Unwanted) | None => UpstreamError::Broken(error),
-        }
-    }
-
-    fn finish(
-        self,
-        response: Response<hyper::body::Incoming>,
-        lease: Option<Lease>,
-    ) -> Response<UpstreamBody> {
-        let version = response.version();
-        let patience = self.inner.patience.read;
-        let mut response =
-            response.map(|body| UpstreamBody::new(body, patience, lease, self.gate.map(GateGuard)));
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            fields::from_upstream(response.headers_mut(), version);
-        }
-        *response.version_mut() = Version::HTTP_11;
-        response
-    }
-}
-
 impl Head {
-    fn with(self, body: RequestBody) -> Request<RequestBody> {
+    /// The request with this body.
+    pub(crate) fn with(self, body: RequestBody) -> Request<RequestBody> {
         let mut request = Request::new(body);
         *request.method_mut() = self.method;
         *request.uri_mut() = self.uri;

@@ -21,7 +21,7 @@ const MARKER: u8 = 2;
 #[derive(Debug)]
 pub(super) enum Slot {
     /// A response with its body.
-    Response(Entry),
+    Response(Box<Entry>),
     /// The responses of this URL vary on these request fields, and lie under keys of their own.
     Vary(Vec<HeaderName>),
 }
@@ -70,7 +70,7 @@ pub(super) fn decode(key: &EncodedKey, bytes: Vec<u8>) -> Result<Slot, DecodeErr
     match kind {
         RESPONSE => {
             let head = StoredResponse::decode_head(&pull(&mut rest)?)?;
-            Ok(Slot::Response(Entry::new(head, rest)))
+            Ok(Slot::Response(Box::new(Entry::new(head, rest))))
         }
         MARKER => names(rest).map(Slot::Vary),
         _ => Err(DecodeError::Invalid("kind")),
@@ -127,4 +127,111 @@ fn take(rest: &mut Bytes, length: usize) -> Result<Bytes, DecodeError> {
         return Err(DecodeError::Truncated);
     }
     Ok(rest.split_to(length))
+}
+
+#[cfg(test)]
+mod tests {
+    use terrace_shared::http::{
+        Exchange, Fill, ForwardAs, OnResponse, RequestFacts, ResponseHead, Rules, on_response,
+    };
+    use terrace_shared::purge::{Epoch, Fence, Incarnation, Sequence, Verdict};
+    use terrace_shared::time::Timestamp;
+
+    use super::*;
+
+    fn key() -> EncodedKey {
+        EncodedKey::of(["https", "a.example", "/x", ""])
+    }
+
+    fn entry() -> Entry {
+        let now = Timestamp::from_unix_seconds(1_000_000);
+        let rules = Rules::default();
+        let uri = "https://a.example/x".parse().unwrap();
+        let none = ::http::HeaderMap::new();
+        let request = RequestFacts::parse(&::http::Method::GET, &uri, &none, now, &rules);
+        let mut fields = ::http::HeaderMap::new();
+        fields.insert("cache-control", "max-age=60".parse().unwrap());
+        let head = ResponseHead {
+            status: ::http::StatusCode::OK,
+            fields: &fields,
+        };
+        let fill = Fill {
+            exchange: Exchange {
+                requested_at: now,
+                received_at: now,
+            },
+            fence: Fence::at(Epoch {
+                incarnation: Incarnation::from_random(7),
+                sequence: Sequence::new(9),
+            }),
+            host: "a.example",
+            path_and_query: "/x",
+            asked: ForwardAs::Fill,
+        };
+        match on_response(&request, head, None, Verdict::Untouched, &fill, &rules) {
+            OnResponse::Store(head) => Entry::new(*head, Bytes::from_static(b"body")),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        use std::fmt::Write as _;
+        bytes.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+
+    #[test]
+    fn layout_is_pinned() {
+        let golden = include_str!("../../../../tests/vectors/http_entry_v1.hex");
+        let names = [::http::header::ACCEPT_LANGUAGE];
+        let written = [
+            hex(&encode_response(&key(), &entry())),
+            hex(&encode_marker(&key(), names.iter())),
+        ];
+        assert_eq!(written.join("\n"), golden.trim());
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        let entry = entry();
+        match decode(&key(), encode_response(&key(), &entry)) {
+            Ok(Slot::Response(read)) => {
+                assert_eq!((&read.head, &read.body), (&entry.head, &entry.body));
+            }
+            other => panic!("{other:?}"),
+        }
+        let names = [::http::header::ACCEPT, ::http::header::ACCEPT_LANGUAGE];
+        match decode(&key(), encode_marker(&key(), names.iter())) {
+            Ok(Slot::Vary(read)) => assert_eq!(read, names),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn cut_changed_and_foreign_bytes_are_an_error_or_another_entry_never_a_panic() {
+        let whole = encode_response(&key(), &entry());
+        let before_body = whole.len() - 4;
+        for length in 0..before_body {
+            let cut = whole.get(..length).unwrap().to_vec();
+            assert!(decode(&key(), cut).is_err(), "{length}");
+        }
+        for at in 0..before_body {
+            for change in [1, 0x80, 0xff] {
+                let mut changed = whole.clone();
+                changed[at] ^= change;
+                let same = match decode(&key(), changed) {
+                    Ok(Slot::Response(read)) => read.head == entry().head,
+                    Ok(Slot::Vary(_)) | Err(_) => false,
+                };
+                assert!(!same, "{at}");
+            }
+        }
+        let other = EncodedKey::of(["https", "b.example", "/x", ""]);
+        assert!(matches!(
+            decode(&other, whole),
+            Err(DecodeError::Invalid("key"))
+        ));
+    }
 }

@@ -76,12 +76,12 @@ impl SharedStore {
     ) -> Option<Entry> {
         let url = key_text(key);
         let names = match self.slot(key, &url).await? {
-            Slot::Response(entry) => return Some(entry),
+            Slot::Response(entry) => return Some(*entry),
             Slot::Vary(names) => names,
         };
         let variant = variant_text(&url, &VaryKey::of(names, facts));
         match self.slot(key, &variant).await? {
-            Slot::Response(entry) => Some(entry),
+            Slot::Response(entry) => Some(*entry),
             Slot::Vary(_) => {
                 self.counters.counts.undecodable_total.add_one();
                 None

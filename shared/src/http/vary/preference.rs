@@ -52,8 +52,9 @@ pub(super) fn is_canonical<'a, I: Iterator<Item = &'a [u8]>>(
         && stored.members().iter().all(|member| is_in(member, &own))
 }
 
-/// A list of few members without quotes: an open one may swallow what follows it, so that quoted lists
-/// can only be held against each other as a whole.
+/// A list of few members without quotes, and each with a name. An open quote may swallow what follows it, and
+/// of a member without a name nothing may be left, so that such lists can only be held against each other as a
+/// whole.
 struct Few<'a> {
     members: [Member<'a>; MOST],
     count: usize,
@@ -68,7 +69,7 @@ impl<'a> Few<'a> {
             count: 0,
         };
         for text in members {
-            if text.contains(&b'"') {
+            if text.contains(&b'"') || text.starts_with(b";") {
                 return None;
             }
             *few.members.get_mut(few.count)? = Member::parse(text);
@@ -239,6 +240,8 @@ mod tests {
             ("a;x=1", "a", false),
             ("a;X=v", "a;x=V", false),
             ("", "a", false),
+            ("a, ;q=1.0", "a,;q=1", true),
+            (";x", ";x", true),
             (&long(","), &long(" ,"), true),
             (&long(","), "c1", false),
         ] {
