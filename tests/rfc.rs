@@ -6,8 +6,7 @@ mod rfc {
     pub(super) mod layer;
 }
 
-use e2e::rfc::table::parse;
-use e2e::rfc::{Case, Driver, EdgeDriver, Gaps, ScriptedOrigin, ShieldDriver, load, run};
+use e2e::rfc::{Case, Driver, EdgeDriver, Gaps, ScriptedOrigin, ShieldDriver, load, parse, run};
 use rfc::layer::LayerDriver;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -39,9 +38,18 @@ fn a_table_with_anything_wrong_in_it_is_refused_and_the_place_named() {
     let asked = format!("{CASE}{STEP}origin = {{}}\nexpect = {{}}\n");
     assert_eq!(parse("file", &asked).unwrap().len(), 1);
     for (wrong, part) in [
-        (format!("{asked}{STEP}expects = {{}}"), "step 2: unknown field `expects`"),
-        (format!("{asked}{STEP}origin = {{}}"), "step 2: missing field `expect`"),
-        (format!("{asked}{STEP}expect = {{ state = 200 }}"), "step 2: unknown field `state`"),
+        (
+            format!("{asked}{STEP}expects = {{}}"),
+            "step 2: unknown field `expects`",
+        ),
+        (
+            format!("{asked}{STEP}origin = {{}}"),
+            "step 2: missing field `expect`",
+        ),
+        (
+            format!("{asked}{STEP}expect = {{ state = 200 }}"),
+            "step 2: unknown field `state`",
+        ),
         (
             format!("{CASE}{STEP}origin = {{}}\nexpect = {{ asked = false }}"),
             "step 1: the origin's answer is never used",
@@ -71,12 +79,18 @@ fn a_table_with_anything_wrong_in_it_is_refused_and_the_place_named() {
             format!("{CASE}where = [\"moon\"]\nbecause = \"x\"\n{STEP}expect = {{}}"),
             "\"one\": unknown variant `moon`",
         ),
-        (format!("{CASE}why = 1\n{STEP}expect = {{}}"), "\"one\": unknown field `why`"),
+        (
+            format!("{CASE}why = 1\n{STEP}expect = {{}}"),
+            "\"one\": unknown field `why`",
+        ),
         (format!("other = 1\n{asked}"), "unknown key \"other\""),
         ("[[case]".to_owned(), "file: TOML parse error"),
     ] {
         let error = parse("file", &wrong).unwrap_err().to_string();
-        assert!(error.contains("file") && error.contains(part), "{wrong}\n{error}");
+        assert!(
+            error.contains("file") && error.contains(part),
+            "{wrong}\n{error}"
+        );
     }
 }
 

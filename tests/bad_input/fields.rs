@@ -3,7 +3,7 @@
 use e2e::rfc::wire::Fields;
 use e2e::rfc::{Answer, Driver, Then};
 
-use crate::{Site, at_the_edge, cacheable, raw};
+use crate::{Site, at_the_edge, at_the_shield, cacheable, raw};
 
 /// Values that no parser expects.
 const ODD: [&[u8]; 14] = [
@@ -83,8 +83,18 @@ async fn the_edge_passes_odd_response_fields_on_and_goes_on() {
 }
 
 #[tokio::test]
+async fn the_shield_passes_odd_response_fields_on_and_goes_on() {
+    at_the_shield(odd_fields_of_responses_break_nothing).await;
+}
+
+#[tokio::test]
 async fn the_edge_answers_requests_with_odd_fields_and_goes_on() {
     at_the_edge(odd_fields_of_requests_break_nothing).await;
+}
+
+#[tokio::test]
+async fn the_shield_answers_requests_with_odd_fields_and_goes_on() {
+    at_the_shield(odd_fields_of_requests_break_nothing).await;
 }
 
 #[tokio::test]
@@ -93,13 +103,28 @@ async fn the_edge_takes_fields_with_nul_for_no_http() {
 }
 
 #[tokio::test]
+async fn the_shield_takes_fields_with_nul_for_no_http() {
+    at_the_shield(fields_with_nul_are_refused).await;
+}
+
+#[tokio::test]
 async fn the_edge_answers_no_range_bomb_with_more_than_the_whole() {
     at_the_edge(range_bombs_cost_no_more_than_the_whole).await;
 }
 
 #[tokio::test]
+async fn the_shield_answers_no_range_bomb_with_more_than_the_whole() {
+    at_the_shield(range_bombs_cost_no_more_than_the_whole).await;
+}
+
+#[tokio::test]
 async fn the_edge_bears_fields_that_are_far_too_long() {
     at_the_edge(long_fields_break_nothing).await;
+}
+
+#[tokio::test]
+async fn the_shield_bears_fields_that_are_far_too_long() {
+    at_the_shield(long_fields_break_nothing).await;
 }
 
 async fn odd_fields_of_responses_break_nothing<D: Driver>(site: &Site<'_, D>) {
@@ -130,7 +155,10 @@ async fn odd_fields_of_requests_break_nothing<D: Driver>(site: &Site<'_, D>) {
             let got = page.get(&[(name, value)]).await;
             let status = got.head.status();
             let shown = value.escape_ascii();
-            assert!(matches!(status, 200 | 400 | 504), "{name}: {shown}: {status}");
+            assert!(
+                matches!(status, 200 | 400 | 504),
+                "{name}: {shown}: {status}"
+            );
             if status == 200 {
                 assert_eq!(got.body.bytes, b"stored", "{name}: {shown}");
             }
@@ -141,7 +169,10 @@ async fn odd_fields_of_requests_break_nothing<D: Driver>(site: &Site<'_, D>) {
 }
 
 async fn fields_with_nul_are_refused<D: Driver>(site: &Site<'_, D>) {
-    for (number, value) in [&b"a\0b"[..], b"\0", b"a\x01b", b"a\x7fb"].iter().enumerate() {
+    for (number, value) in [&b"a\0b"[..], b"\0", b"a\x01b", b"a\x7fb"]
+        .iter()
+        .enumerate()
+    {
         let page = site.page(&format!("response-{number}"));
         page.answers([odd("X-Odd", value, "odd"), odd("X-Odd", value, "odd")]);
         let got = page.get(&[]).await;
@@ -174,7 +205,10 @@ async fn range_bombs_cost_no_more_than_the_whole<D: Driver>(site: &Site<'_, D>) 
     let all_overlap = "0-,".repeat(1_500);
     let ends_overlap = "-199999,".repeat(500);
     let tiny: String = (0..1_000).map(|at| format!("{at}-{at},")).collect();
-    let backwards: String = (0..900).rev().map(|at| format!("{}-{},", at * 2, at * 2)).collect();
+    let backwards: String = (0..900)
+        .rev()
+        .map(|at| format!("{}-{},", at * 2, at * 2))
+        .collect();
     let nested: String = (0..14).map(|at| format!("{at}-{},", LENGTH - at)).collect();
     for (name, ranges) in [
         ("all overlap", &all_overlap),
@@ -184,10 +218,15 @@ async fn range_bombs_cost_no_more_than_the_whole<D: Driver>(site: &Site<'_, D>) 
         ("nested", &nested),
     ] {
         let range = format!("bytes={ranges}");
-        let got = page.get(&[("Range", range.trim_end_matches(',').as_bytes())]).await;
+        let got = page
+            .get(&[("Range", range.trim_end_matches(',').as_bytes())])
+            .await;
         let (status, length) = (got.head.status(), got.body.bytes.len());
         assert!(matches!(status, 200 | 206 | 416 | 431), "{name}: {status}");
-        assert!(length <= LENGTH + 4_096, "{name}: {length} bytes for one of {LENGTH}");
+        assert!(
+            length <= LENGTH + 4_096,
+            "{name}: {length} bytes for one of {LENGTH}"
+        );
     }
     assert_eq!(page.asked_times(), 0, "a bomb went on to the origin");
     assert_eq!(page.hit().await.body.bytes.len(), LENGTH);
@@ -201,15 +240,26 @@ async fn long_fields_break_nothing<D: Driver>(site: &Site<'_, D>) {
         ("value", format!("X-Long: {long}\r\n")),
         ("list", format!("Vary: {many}\r\n")),
         ("directives", format!("Cache-Control: {many}no-store\r\n")),
-        ("targeted", format!("CDN-Cache-Control: {many}max-age=5\r\n")),
+        (
+            "targeted",
+            format!("CDN-Cache-Control: {many}max-age=5\r\n"),
+        ),
         ("tag", format!("ETag: \"{long}\"\r\n")),
-        ("keys", format!("Surrogate-Key: {}\r\n", "key ".repeat(15_000))),
-        ("groups", format!("Cache-Groups: {}\"z\"\r\n", "\"g\", ".repeat(10_000))),
+        (
+            "keys",
+            format!("Surrogate-Key: {}\r\n", "key ".repeat(15_000)),
+        ),
+        (
+            "groups",
+            format!("Cache-Groups: {}\"z\"\r\n", "\"g\", ".repeat(10_000)),
+        ),
         ("connection", format!("Connection: {many}close\r\n")),
         ("lines", lines),
     ] {
         let page = site.page(name);
-        let head = format!("HTTP/1.1 200 OK\r\nCache-Control: max-age=3600\r\nContent-Length: 3\r\n{fields}\r\n");
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nCache-Control: max-age=3600\r\nContent-Length: 3\r\n{fields}\r\n"
+        );
         let answer = || raw(&head, b"one", Then::Next);
         page.answers([answer(), answer(), answer(), answer()]);
         for _ in 0..2 {

@@ -9,7 +9,9 @@ mod memory;
 mod peers;
 mod targets;
 
-use e2e::rfc::{Answer, Driver, EdgeDriver, Received, Script, ScriptedOrigin, Sent, Then};
+use e2e::rfc::{
+    Answer, Driver, EdgeDriver, Received, Script, ScriptedOrigin, Sent, ShieldDriver, Then,
+};
 use e2e::wait_until;
 
 /// Runs `check` against the edge.
@@ -22,6 +24,17 @@ async fn at_the_edge(check: impl AsyncFnOnce(&Site<'_, EdgeDriver>)) {
     })
     .await;
     edge.stop().await;
+}
+
+/// Runs `check` against the shield.
+async fn at_the_shield(check: impl AsyncFnOnce(&Site<'_, ShieldDriver>)) {
+    let origin = ScriptedOrigin::start().await;
+    let shield = ShieldDriver::start(&origin.url).await;
+    check(&Site {
+        cache: &shield,
+        origin: &origin,
+    })
+    .await;
 }
 
 /// A cache before an origin.

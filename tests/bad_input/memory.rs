@@ -27,9 +27,18 @@ async fn a_hundred_megabytes_flow_through_the_edge_and_leave_no_trace_in_memory(
             .find(|id| name_of(*id) == "workerd")
             .expect("workerd runs");
         for (name, fields) in [
-            ("sized", format!("Cache-Control: max-age=3600\r\nContent-Length: {LENGTH}\r\n")),
-            ("until-close", "Cache-Control: max-age=3600\r\nConnection: close\r\n".to_owned()),
-            ("private", format!("Cache-Control: no-store\r\nContent-Length: {LENGTH}\r\n")),
+            (
+                "sized",
+                format!("Cache-Control: max-age=3600\r\nContent-Length: {LENGTH}\r\n"),
+            ),
+            (
+                "until-close",
+                "Cache-Control: max-age=3600\r\nConnection: close\r\n".to_owned(),
+            ),
+            (
+                "private",
+                format!("Cache-Control: no-store\r\nContent-Length: {LENGTH}\r\n"),
+            ),
         ] {
             let page = site.page(name);
             let head = format!("HTTP/1.1 200 OK\r\n{fields}\r\n").into_bytes();
@@ -49,7 +58,10 @@ async fn a_hundred_megabytes_flow_through_the_edge_and_leave_no_trace_in_memory(
             );
             assert_eq!(read, LENGTH, "{name}");
             let growth = peak.saturating_sub(before) >> 20;
-            println!("{name}: {} MiB before, {growth} MiB more at most", before >> 20);
+            println!(
+                "{name}: {} MiB before, {growth} MiB more at most",
+                before >> 20
+            );
             assert!(growth <= MOST_GROWTH >> 20, "{name}: grew by {growth} MiB");
         }
         site.is_well("floods").await;

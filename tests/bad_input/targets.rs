@@ -2,7 +2,7 @@
 
 use e2e::rfc::{Connection, Driver, Sent};
 
-use crate::{Site, at_the_edge, cacheable};
+use crate::{Site, at_the_edge, at_the_shield, cacheable};
 
 #[tokio::test]
 async fn the_edge_refuses_what_is_no_request() {
@@ -10,18 +10,34 @@ async fn the_edge_refuses_what_is_no_request() {
 }
 
 #[tokio::test]
+async fn the_shield_refuses_what_is_no_request() {
+    at_the_shield(what_is_no_request_is_refused).await;
+}
+
+#[tokio::test]
 async fn the_edge_refuses_paths_that_can_be_read_in_two_ways() {
     at_the_edge(ambiguous_paths_are_refused).await;
+}
+
+#[tokio::test]
+async fn the_shield_refuses_paths_that_can_be_read_in_two_ways() {
+    at_the_shield(ambiguous_paths_are_refused).await;
 }
 
 async fn what_is_no_request_is_refused<D: Driver>(site: &Site<'_, D>) {
     let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(2 << 20));
     for (name, bytes) in [
-        ("garbage", &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"[..]),
+        (
+            "garbage",
+            &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"[..],
+        ),
         ("no target", b"GET HTTP/1.1\r\nHost: a\r\n\r\n"),
         ("no version", b"GET /\r\n\r\n"),
         ("other version", b"GET / HTTP/9.9\r\nHost: a\r\n\r\n"),
-        ("space in a name", b"GET / HTTP/1.1\r\nHost: a\r\nX Y: z\r\n\r\n"),
+        (
+            "space in a name",
+            b"GET / HTTP/1.1\r\nHost: a\r\nX Y: z\r\n\r\n",
+        ),
         ("space behind a name", b"GET / HTTP/1.1\r\nHost : a\r\n\r\n"),
         ("no colon", b"GET / HTTP/1.1\r\nHost: a\r\nnothing\r\n\r\n"),
         ("NUL in the target", b"GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n"),
@@ -73,7 +89,11 @@ async fn ambiguous_paths_are_refused<D: Driver>(site: &Site<'_, D>) {
         assert!(matches!(status, 200 | 400), "{target}: {status}");
         for asked in page.script.asked() {
             let known = [target, "/bad/ambiguous/x"];
-            assert!(known.contains(&&*asked.target), "{target}: {}", asked.target);
+            assert!(
+                known.contains(&&*asked.target),
+                "{target}: {}",
+                asked.target
+            );
             assert!(!asked.fields.has("x-injected"), "{target}");
         }
     }

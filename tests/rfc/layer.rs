@@ -24,7 +24,7 @@ pub(crate) struct LayerDriver {
 }
 
 /// How long the service may be silent.
-const SILENCE: Duration = Duration::from_secs(3);
+const SILENCE: Duration = Duration::from_secs(5);
 
 impl LayerDriver {
     /// Starts one that asks the origin at `url`.
@@ -36,9 +36,7 @@ impl LayerDriver {
             client.request(request)
         });
         let cache = Cache::builder(Policy::default()).build().await.unwrap();
-        let layered = CacheLayer::new(cache)
-            .head_timeout(SILENCE)
-            .layer(service);
+        let layered = CacheLayer::new(cache).head_timeout(SILENCE).layer(service);
         let layered = ServiceBuilder::new()
             .map_request(|request: Request<Incoming>| request.map(Body::new))
             .service(layered);

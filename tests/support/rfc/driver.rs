@@ -40,7 +40,7 @@ pub trait Driver: Sync {
 }
 
 /// How long an origin may be silent, in seconds.
-const SILENCE: u32 = 3;
+const SILENCE: u32 = 5;
 
 /// The worker before an origin.
 pub struct EdgeDriver {
@@ -88,7 +88,12 @@ impl ShieldDriver {
     /// Starts one before the origin at `url`.
     pub async fn start(url: &str) -> Self {
         let silence = SILENCE.to_string();
-        let arguments = ["--upstream-first-byte-timeout-seconds", &*silence];
+        let arguments = [
+            "--upstream-first-byte-timeout-seconds",
+            &*silence,
+            "--upstream-read-timeout-seconds",
+            &*silence,
+        ];
         let shield = Shield::start_with(url, &arguments).await;
         Self { shield }
     }

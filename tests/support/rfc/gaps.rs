@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::driver::Place;
-use super::table::directory;
+use super::load::directory;
 
 /// The list's file beside the tables, without its ending.
 pub const FILE: &str = "known-gaps";

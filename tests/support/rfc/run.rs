@@ -36,7 +36,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Plays `cases` against the cache of `driver`, whose origin is `origin`; those of other places are left out.
 ///
 /// `RFC_CASE` picks the cases that have its text in their file's name or their own.
-pub async fn run(driver: &impl Driver, origin: &ScriptedOrigin, cases: &[Case], gaps: &Gaps) -> Report {
+pub async fn run(
+    driver: &impl Driver,
+    origin: &ScriptedOrigin,
+    cases: &[Case],
+    gaps: &Gaps,
+) -> Report {
     let wanted = std::env::var("RFC_CASE").unwrap_or_default();
     let place = driver.place();
     let chosen = |case: &&Case| {
@@ -65,7 +70,8 @@ pub async fn run(driver: &impl Driver, origin: &ScriptedOrigin, cases: &[Case], 
     all.failures.sort();
     for name in gaps.gap.iter().flat_map(|gap| &gap.cases) {
         if !cases.iter().any(|case| case.name == *name) {
-            all.failures.push(format!("known gaps: there is no case {name:?}"));
+            all.failures
+                .push(format!("known gaps: there is no case {name:?}"));
         }
     }
     all
@@ -163,7 +169,10 @@ impl<'a, D: Driver> Play<'a, D> {
 
     fn differences(&self, step: &Step, outcome: &Outcome) -> Result<Vec<String>, ValueError> {
         let mut wrong = Vec::new();
-        let wanted = [&step.origin, &step.origin_then].into_iter().flatten().count();
+        let wanted = [&step.origin, &step.origin_then]
+            .into_iter()
+            .flatten()
+            .count();
         let least = match step.asked() {
             Asked::Otherwise(AskedOtherwise::PerhapsAgain) => 1,
             Asked::Otherwise(AskedOtherwise::PerhapsBehind) => 0,
@@ -171,7 +180,9 @@ impl<'a, D: Driver> Play<'a, D> {
         };
         let times = outcome.seen.len();
         if !(least..=wanted).contains(&times) {
-            wrong.push(format!("the origin must be asked {wanted} times, and was asked {times}"));
+            wrong.push(format!(
+                "the origin must be asked {wanted} times, and was asked {times}"
+            ));
         }
         match &outcome.got {
             Ok(got) => wrong.extend(expect::of_response(&step.expect, got, &self.values)?),
@@ -235,9 +246,14 @@ fn prepared(answer: &OriginAnswer, values: &Values) -> Result<Answer, ValueError
     if answer.chunked {
         fields.0.push(Line::new("Transfer-Encoding", "chunked"));
     } else if has_body && !fields.has("content-length") {
-        fields.0.push(Line::new("Content-Length", &content.len().to_string()));
+        fields
+            .0
+            .push(Line::new("Content-Length", &content.len().to_string()));
     }
-    head.extend(head_bytes(&format!("HTTP/1.1 {} Status", answer.status), &fields));
+    head.extend(head_bytes(
+        &format!("HTTP/1.1 {} Status", answer.status),
+        &fields,
+    ));
     let trailers = values.fields(&answer.trailers)?;
     let mut body = if answer.chunked {
         chunked(&content, &trailers)
