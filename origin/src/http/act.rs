@@ -15,7 +15,7 @@ use terrace_shared::time::{DeltaSeconds, Milliseconds};
 use super::CacheBody;
 use super::asked::Origin;
 use super::filler::{Answer, Asked, Filler, Purpose};
-use super::outcome::{AsItCame, Outcome};
+use super::outcome::{AsItCame, Outcome, OwnAnswer, StandIn};
 use super::pump::{Keep, Pump};
 use super::respond::Age;
 use super::share::Landing;
@@ -122,12 +122,12 @@ impl<O: Origin> Filler<O> {
             growing,
             keep,
         };
-        let outcome = Outcome::AsItCame {
-            head: Box::new(answer.head),
+        let outcome = Outcome::AsItCame(Box::new(OwnAnswer {
+            head: answer.head,
             body: CacheBody::growing(reader),
             received_at: answer.received_at,
             kept: AsItCame::Stored,
-        };
+        }));
         Asked::Filled((outcome, Some(pump)))
     }
 
@@ -143,13 +143,13 @@ impl<O: Origin> Filler<O> {
         because: StaleReason,
         status: Option<StatusCode>,
     ) -> Asked<O> {
-        let outcome = Outcome::Stale {
+        let outcome = Outcome::Stale(StandIn {
             entry: entry.clone(),
             place: self.found.place,
             age,
             because,
             status,
-        };
+        });
         Asked::Filled((outcome, None))
     }
 
@@ -201,16 +201,16 @@ impl<O: Origin> Filler<O> {
                 kept: Ok(()),
             } if self.is_for_others(&entry.head) => Landing::Validated(entry.clone(), *status),
             Outcome::Growing { .. } | Outcome::Validated { .. } => Landing::Alone,
-            Outcome::AsItCame { kept, .. } => {
-                if matches!(kept, AsItCame::Not(because) if because.is_lasting()) {
+            Outcome::AsItCame(answer) => {
+                if matches!(&answer.kept, AsItCame::Not(because) if because.is_lasting()) {
                     visit.site.markers.set(&visit.intake.key, visit.clock());
                 }
                 Landing::Alone
             }
-            Outcome::Stale { status, .. } => {
+            Outcome::Stale(stand_in) => {
                 self.rest();
-                match status {
-                    Some(status) => Landing::Error(*status),
+                match stand_in.status {
+                    Some(status) => Landing::Error(status),
                     None => Landing::Failed(Failure::Unreachable),
                 }
             }
@@ -266,12 +266,12 @@ impl<O: Origin> Filler<O> {
 }
 
 fn as_it_came<O: Origin>(answer: Answer<O::Body>, kept: AsItCame) -> Asked<O> {
-    let outcome = Outcome::AsItCame {
-        head: Box::new(answer.head),
+    let outcome = Outcome::AsItCame(Box::new(OwnAnswer {
+        head: answer.head,
         body: CacheBody::service(answer.body),
         received_at: answer.received_at,
         kept,
-    };
+    }));
     Asked::Filled((outcome, None))
 }
 

@@ -38,24 +38,31 @@ pub(super) enum Outcome<O: Origin> {
         kept: Result<(), NotStored>,
     },
     /// The service's own answer.
-    AsItCame {
-        head: Box<response::Parts>,
-        body: CacheBody<O::Body>,
-        received_at: TimestampMillis,
-        kept: AsItCame,
-    },
+    AsItCame(Box<OwnAnswer<O::Body>>),
     /// An error, or no answer: what is stored stands in.
-    Stale {
-        entry: Arc<Entry>,
-        place: Place,
-        age: DeltaSeconds,
-        because: StaleReason,
-        status: Option<StatusCode>,
-    },
+    Stale(StandIn),
     /// The service's own error.
     Error(O::Error),
     /// No answer, and nothing to send instead.
     NoAnswer(Failure),
+}
+
+/// The service's own answer.
+pub(super) struct OwnAnswer<B> {
+    pub(super) head: response::Parts,
+    pub(super) body: CacheBody<B>,
+    pub(super) received_at: TimestampMillis,
+    pub(super) kept: AsItCame,
+}
+
+/// What is stored, in the place of an answer.
+pub(super) struct StandIn {
+    pub(super) entry: Arc<Entry>,
+    pub(super) place: Place,
+    pub(super) age: DeltaSeconds,
+    pub(super) because: StaleReason,
+    /// The status of the answer, if there was one.
+    pub(super) status: Option<StatusCode>,
 }
 
 /// What becomes of an answer that is sent on as it came.
@@ -131,36 +138,36 @@ pub(super) fn tell<O: Origin>(
             };
             respond(visit, &entry, entry.head.current_age(now), &nowhere(said))
         }
-        Outcome::AsItCame {
-            head,
-            body,
-            received_at,
-            kept,
-        } => {
-            let said = said.forward_status(head.status);
-            let said = match kept {
-                AsItCame::Stored => said.stored(),
-                AsItCame::Heeded => said,
-                AsItCame::Not(because) => said.not_stored(&because),
-            };
-            pass_on(visit, *head, received_at, body, &nowhere(said), began.epoch)
-        }
-        Outcome::Stale {
-            entry,
-            place,
-            age,
-            because,
-            status,
-        } => {
-            visit.site.counters().counts.stale_served_total.add_one();
-            let said = match status {
-                Some(status) => said.forward_status(status),
-                None => said,
-            };
-            let said = place.sign(said.detail(because.as_str()), visit.lag);
-            respond(visit, &entry, age, &said)
-        }
+        Outcome::AsItCame(answer) => tell_as_it_came(visit, *answer, began, said),
+        Outcome::Stale(stand_in) => tell_stale(visit, &stand_in, said),
         Outcome::Error(error) => return Err(error),
         Outcome::NoAnswer(failure) => Refusal::failed(visit, failure, said).answer(visit),
     })
+}
+
+fn tell_as_it_came<B>(
+    visit: &Visit,
+    answer: OwnAnswer<B>,
+    began: &Began,
+    said: CacheStatus,
+) -> Response<CacheBody<B>> {
+    let said = said.forward_status(answer.head.status);
+    let said = match &answer.kept {
+        AsItCame::Stored => said.stored(),
+        AsItCame::Heeded => said,
+        AsItCame::Not(because) => said.not_stored(because),
+    };
+    let said = Place::Nowhere.sign(said, visit.lag);
+    pass_on(visit, answer, &said, began.epoch)
+}
+
+fn tell_stale<B>(visit: &Visit, stand_in: &StandIn, said: CacheStatus) -> Response<CacheBody<B>> {
+    visit.site.counters().counts.stale_served_total.add_one();
+    let said = match stand_in.status {
+        Some(status) => said.forward_status(status),
+        None => said,
+    };
+    let said = said.detail(stand_in.because.as_str());
+    let said = stand_in.place.sign(said, visit.lag);
+    respond(visit, &stand_in.entry, stand_in.age, &said)
 }

@@ -117,57 +117,106 @@ where
 {
     let mut body = pin!(body);
     let mut deadline = pin!(tokio::time::sleep(site.config.fill_timeout));
-    let mut buffered = Buffered::of(site);
-    let mut received = 0_u64;
-    let mut last: Option<Bytes> = None;
+    let mut reading = Reading::of(growing, site);
     let because = loop {
         let frame = tokio::select! {
             biased;
             frame = next(body.as_mut()) => frame,
             () = &mut deadline => break NotStored::StoreFailed,
         };
-        let data = match frame {
-            None => return ended(last, received, growing.expected),
-            Some(Err(error)) => return broken(last, received, BodyError::service(error)),
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) => data,
-                Err(frame) => {
-                    push_trailers(growing, frame);
-                    continue;
-                }
-            },
-        };
-        if let Some(held_back) = last.take() {
-            growing.push(held_back);
-        }
-        received += data.len() as u64;
-        match growing.expected {
-            Some(expected) if received > expected => {
-                return broken(None, received, BodyError::Length { received, expected });
-            }
-            Some(expected) if received == expected => {
-                last = Some(data);
-                if body.is_end_stream() {
-                    return ended(last, received, growing.expected);
-                }
-            }
-            Some(_) | None => {
-                let fits = buffered.take(data.len() as u64);
-                growing.push(data);
-                if !fits {
-                    break NotStored::TooLarge;
-                }
-            }
+        match reading.take(frame.map(|frame| frame.map_err(BodyError::service))) {
+            Took::More => {}
+            // Nothing more will come; some bodies know.
+            Took::AllExpected if !body.is_end_stream() => {}
+            Took::AllExpected => return reading.ended(),
+            Took::TooMuch => break NotStored::TooLarge,
+            Took::End(ended) => return ended,
         }
     };
     stop(because);
     growing.stop_keeping();
-    drop(buffered);
-    if let Some(held_back) = last.take() {
-        growing.push(held_back);
-    }
+    let received = reading.let_go();
     flow(body, growing, received).await;
     Ended::Flowed
+}
+
+/// A body that is being read, to be stored.
+struct Reading<'a> {
+    growing: &'a Growing,
+    buffered: Buffered<'a>,
+    received: u64,
+    last: Option<Bytes>,
+}
+
+/// What a frame of a body was.
+enum Took {
+    /// There is more to come.
+    More,
+    /// Its head speaks of no more.
+    AllExpected,
+    /// More than may be held.
+    TooMuch,
+    /// The end.
+    End(Ended),
+}
+
+impl<'a> Reading<'a> {
+    const fn of(growing: &'a Growing, site: &'a Site) -> Self {
+        Self {
+            growing,
+            buffered: Buffered::of(site),
+            received: 0,
+            last: None,
+        }
+    }
+
+    fn take(&mut self, frame: Option<Result<Frame<Bytes>, BodyError>>) -> Took {
+        let data = match frame {
+            None => return Took::End(self.ended()),
+            Some(Err(error)) => return Took::End(broken(self.last.take(), self.received, error)),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => data,
+                Err(frame) => {
+                    push_trailers(self.growing, frame);
+                    return Took::More;
+                }
+            },
+        };
+        self.push_last();
+        self.received += data.len() as u64;
+        let received = self.received;
+        match self.growing.expected {
+            Some(expected) if received > expected => {
+                let error = BodyError::Length { received, expected };
+                Took::End(broken(None, received, error))
+            }
+            Some(expected) if received == expected => {
+                self.last = Some(data);
+                Took::AllExpected
+            }
+            Some(_) | None => {
+                let fits = self.buffered.take(data.len() as u64);
+                self.growing.push(data);
+                if fits { Took::More } else { Took::TooMuch }
+            }
+        }
+    }
+
+    fn ended(&mut self) -> Ended {
+        ended(self.last.take(), self.received, self.growing.expected)
+    }
+
+    /// Hands out what was held back, and says how much has come so far.
+    fn let_go(mut self) -> u64 {
+        self.push_last();
+        self.received
+    }
+
+    fn push_last(&mut self) {
+        if let Some(last) = self.last.take() {
+            self.growing.push(last);
+        }
+    }
 }
 
 /// Lets the rest of a body that is not kept flow to whoever reads it, as fast as the slowest does.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use ::http::header::{AGE, HeaderName};
-use ::http::{HeaderMap, HeaderValue, Response, response};
+use ::http::{HeaderMap, HeaderValue, Response};
 use bytes::Bytes;
 use terrace_shared::http::range::ByteRange;
 use terrace_shared::http::{Answer, AnswerBody, Exposure, StoredResponse, answer, pass_fields};
@@ -11,10 +11,11 @@ use terrace_shared::intake::ROUTE_KEYS;
 use terrace_shared::outcome::CacheStatus;
 use terrace_shared::purge::wire::EPOCH_FIELD;
 use terrace_shared::purge::{Epoch, Lag};
-use terrace_shared::time::{DeltaSeconds, TimestampMillis};
+use terrace_shared::time::DeltaSeconds;
 
 use super::CacheBody;
 use super::growing::{Growing, Reader};
+use super::outcome::OwnAnswer;
 use super::site::Site;
 use super::store::Entry;
 use super::visit::Visit;
@@ -95,16 +96,15 @@ pub(super) fn respond_growing<B>(
 /// The service's own answer, as it goes to the client.
 pub(super) fn pass_on<B>(
     visit: &Visit,
-    mut head: response::Parts,
-    received_at: TimestampMillis,
-    body: CacheBody<B>,
+    answer: OwnAnswer<B>,
     said: &CacheStatus,
     epoch: Option<Epoch>,
 ) -> Response<CacheBody<B>> {
+    let mut head = answer.head;
     let rules = visit.intake.rules.decide();
-    head.headers = pass_fields(&head.headers, received_at.timestamp(), rules);
+    head.headers = pass_fields(&head.headers, answer.received_at.timestamp(), rules);
     sign(&visit.site, &mut head.headers, said, epoch);
-    Response::from_parts(head, body)
+    Response::from_parts(head, answer.body)
 }
 
 /// Adds what this cache says of itself.

@@ -93,11 +93,25 @@ impl Visit {
             head.extensions = extensions;
             return pass(head, reason, Some(intake.target));
         }
+        Begun::Cache(Arc::new(Self::of(
+            site,
+            intake,
+            (uri, version, extensions),
+            now,
+        )))
+    }
+
+    fn of(
+        site: &Arc<Site>,
+        intake: Intake,
+        (uri, version, extensions): (Uri, Version, Extensions),
+        now: TimestampMillis,
+    ) -> Self {
         let view = site.engine().view();
         let epoch = site.shows_epochs().then(|| view.epoch()).flatten();
         let bound = Milliseconds::from(intake.rules.route().purge_bound);
         let (intake, plain_key) = site.under_search_rule(intake);
-        Begun::Cache(Arc::new(Self {
+        Self {
             lag: view.lag(&site.engine().clock, bound),
             site: site.clone(),
             intake,
@@ -107,7 +121,7 @@ impl Visit {
             extensions,
             now,
             epoch,
-        }))
+        }
     }
 
     /// Its route.

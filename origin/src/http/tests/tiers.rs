@@ -74,9 +74,8 @@ async fn what_cannot_be_read_is_a_miss_and_counted() {
     .into_iter()
     .enumerate()
     {
-        let mut stored = tier.stored.lock();
-        stored.insert("http:1:http://a.example/x".to_owned(), bytes);
-        drop(stored);
+        let key = "http:1:http://a.example/x".to_owned();
+        tier.stored.lock().insert(key, bytes);
         let other = world.process();
         other.origin.answers(200, &[FRESH], "new");
         let got = other.get("/x").await;
