@@ -8,17 +8,19 @@ use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::future::join;
 use http::header::HeaderName;
 use terrace_shared::http::StoredResponse;
 use terrace_shared::http::range::ByteRange;
 use terrace_shared::time::Timestamp;
 use wasm_bindgen::{JsCast, JsValue};
-use worker::js_sys::{self, Reflect, Uint8Array};
+use worker::js_sys::{self, Promise, Reflect, Uint8Array};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys;
 
 use super::{Entry, StoreKey, StoredBody, VaryMarker};
 use crate::clock;
+use crate::convert;
 use crate::observe::{self, Count};
 
 /// What the Cache API keeps under a key.
@@ -31,6 +33,8 @@ pub(crate) enum Slot {
 
 /// Field with a stored response's head, base64url without padding.
 const HEAD: &str = "terrace-head";
+/// Field that says where the body lies, if it streamed in.
+const BODY_AT: &str = "terrace-body-at";
 /// Field with a vary marker: version, generation, until when it is needed, and the names.
 const VARY: &str = "terrace-vary";
 
@@ -40,24 +44,62 @@ pub(crate) async fn get(key: StoreKey) -> Option<Slot> {
         observe::count(Count::StoreFailed);
         return None;
     };
-    let slot = decode(key, found?);
+    let found = found?;
+    let Ok(place) = found.headers().get(BODY_AT) else {
+        return None;
+    };
+    let slot = decode(key, found);
     if slot.is_none() {
         observe::count(Count::Undecodable);
     }
-    slot
+    match (slot?, place) {
+        (Slot::Response(Entry { head, .. }), Some(place)) => {
+            let place = key.body_at(&place);
+            let body = StoredBody::CacheApi(find(place).await.ok()??, place);
+            Some(Slot::Response(Entry { head, body }))
+        }
+        (slot, _) => Some(slot),
+    }
 }
 
-/// Keeps a response with a body that streams in.
+/// Keeps a response with a body of known length that streams in.
+///
+/// A store may keep what has come of one that broke off. So the body gets a place of its own, which nobody
+/// is told of before all of it has flown.
 pub(crate) async fn put(
     key: StoreKey,
     head: &Rc<StoredResponse>,
     response: &web_sys::Response,
     until: Timestamp,
 ) -> Result<(), JsValue> {
-    let init = init_of(HEAD, &URL_SAFE_NO_PAD.encode(head.encode_head()), until)?;
-    let body = response.body();
-    let entry = web_sys::Response::new_with_opt_readable_stream_and_init(body.as_ref(), &init)?;
+    let length = super::length_of(head).ok_or("how long the body is, is not known")?;
+    let body = response.body().ok_or("there is no body")?;
+    let (body, flow) = of_length(&body, length)?;
+    let place = format!("{:016x}", convert::random_bits());
+    let init = init_of(&[(BODY_AT, &place)], until)?;
+    let entry = web_sys::Response::new_with_opt_readable_stream_and_init(Some(&body), &init)?;
+    let (kept, flown) = join(keep(key.body_at(&place), &entry), JsFuture::from(flow)).await;
+    kept.and(flown)?;
+    let head = URL_SAFE_NO_PAD.encode(head.encode_head());
+    let init = init_of(&[(HEAD, &head), (BODY_AT, &place)], until)?;
+    let entry = web_sys::Response::new_with_opt_str_and_init(Some(""), &init)?;
     keep(key, &entry).await
+}
+
+/// `body` as a stream of exactly `length` bytes, and whether that many have flown
+/// (developers.cloudflare.com/workers/runtime-apis/streams/transformstream/#fixedlengthstream).
+fn of_length(
+    body: &web_sys::ReadableStream,
+    length: u64,
+) -> Result<(web_sys::ReadableStream, Promise), JsValue> {
+    let length = u32::try_from(length).map_err(|_| "the body is longer than any store takes")?;
+    let constructor: js_sys::Function =
+        Reflect::get(&js_sys::global(), &"FixedLengthStream".into())?.dyn_into()?;
+    let fixed = Reflect::construct(&constructor, &js_sys::Array::of1(&length.into()))?;
+    let pipe: js_sys::Function = Reflect::get(body, &"pipeTo".into())?.dyn_into()?;
+    let flow = pipe.call1(body, &Reflect::get(&fixed, &"writable".into())?)?;
+    let readable = Reflect::get(&fixed, &"readable".into())?;
+    Ok((readable.dyn_into()?, flow.dyn_into()?))
 }
 
 /// Keeps a response with a body that is there.
@@ -67,14 +109,15 @@ pub(crate) async fn put_bytes(
     body: &Uint8Array,
     until: Timestamp,
 ) -> Result<(), JsValue> {
-    let init = init_of(HEAD, &URL_SAFE_NO_PAD.encode(head.encode_head()), until)?;
+    let head = URL_SAFE_NO_PAD.encode(head.encode_head());
+    let init = init_of(&[(HEAD, &head)], until)?;
     let entry = web_sys::Response::new_with_opt_js_u8_array_and_init(Some(body), &init)?;
     keep(key, &entry).await
 }
 
 /// Keeps a vary marker.
 pub(crate) async fn put_marker(key: StoreKey, marker: &VaryMarker) -> Result<(), JsValue> {
-    let init = init_of(VARY, &marker.to_text(), marker.needed_until)?;
+    let init = init_of(&[(VARY, &marker.to_text())], marker.needed_until)?;
     let entry = web_sys::Response::new_with_opt_str_and_init(Some(""), &init)?;
     keep(key, &entry).await
 }
@@ -133,7 +176,7 @@ fn url(key: StoreKey) -> String {
     format!("https://terrace.internal/v1/{}", key.to_hex())
 }
 
-fn init_of(field: &str, value: &str, until: Timestamp) -> Result<web_sys::ResponseInit, JsValue> {
+fn init_of(fields: &[(&str, &str)], until: Timestamp) -> Result<web_sys::ResponseInit, JsValue> {
     let headers = web_sys::Headers::new()?;
     let lifetime = until.saturating_since(clock::now().timestamp());
     headers.set(
@@ -141,7 +184,9 @@ fn init_of(field: &str, value: &str, until: Timestamp) -> Result<web_sys::Respon
         &format!("public, max-age={}", lifetime.as_seconds().max(1)),
     )?;
     headers.set("content-type", "application/octet-stream")?;
-    headers.set(field, value)?;
+    for (name, value) in fields {
+        headers.set(name, value)?;
+    }
     let init = web_sys::ResponseInit::new();
     init.set_headers(headers.as_ref());
     Ok(init)

@@ -28,6 +28,9 @@ use crate::respond::Place;
 /// Bodies up to this length are kept in isolate memory as well.
 const LARGEST_IN_MEMORY: ByteCount = ByteCount::kibibytes(256);
 
+/// Bodies up to this length are read before they are stored: there, only the end tells that nothing is missing.
+const LARGEST_READ: ByteCount = ByteCount::mebibytes(1);
+
 /// Bodies known to be longer than this are passed on without being stored.
 ///
 /// The Cache API takes 512 MB, but a client slower than the store leaves the difference in the
@@ -98,6 +101,12 @@ impl StoreKey {
             .chain_update(values.to_bytes())
             .finalize();
         Self(digest.into())
+    }
+
+    /// Where the body of an entry lies, if it streamed in under this name.
+    fn body_at(self, name: &str) -> Self {
+        let digest = Sha256::new().chain_update(self.0).chain_update(name);
+        Self(digest.finalize().into())
     }
 
     fn to_hex(self) -> String {
@@ -310,7 +319,7 @@ async fn gather(entry: Entry) -> Result<Entry, JsValue> {
     };
     let length = length_of(&entry.head);
     let most = match length {
-        Some(length) if length > LARGEST_IN_MEMORY.as_u64() => return Ok(entry),
+        Some(length) if length > LARGEST_READ.as_u64() => return Ok(entry),
         Some(length) => ByteCount::bytes(length),
         None => LARGEST_UNSIZED,
     };

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use ::http::StatusCode;
-use ::http::header::AGE;
 use terrace_shared::http::{
     Decision, Extent, Failure, OnFailure, OnResponse, RequestFacts, StoredResponse, decide,
     on_failure,
@@ -17,7 +16,7 @@ use super::asked::Origin;
 use super::filler::{Answer, Asked, Filler, Purpose};
 use super::outcome::{AsItCame, Outcome, OwnAnswer, StandIn};
 use super::pump::{Keep, Pump};
-use super::respond::Age;
+use super::respond::Fields;
 use super::share::Landing;
 use super::store::Entry;
 
@@ -79,11 +78,6 @@ impl<O: Origin> Filler<O> {
         if matches!(head.extent(), Extent::Partial { .. }) {
             return self.store_as_it_came(answer, head, Keep::AsItIs);
         }
-        let age = if answer.head.headers.contains_key(AGE) {
-            Age::Stored(head.current_age(answer.received_at.timestamp()))
-        } else {
-            Age::New
-        };
         let Some(growing) = self.growing(head) else {
             return self.passed(answer, NotStored::TooLarge);
         };
@@ -94,7 +88,7 @@ impl<O: Origin> Filler<O> {
             growing: growing.clone(),
             reader,
             status: answer.head.status,
-            age,
+            fields: Fields::New(Box::new(answer.head.headers)),
         };
         let pump = Pump {
             body: answer.body,

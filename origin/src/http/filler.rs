@@ -20,7 +20,7 @@ use super::fill::Forward;
 use super::keys;
 use super::lookup::{Found, held, look_in_shared, look_up};
 use super::outcome::Outcome;
-use super::pump::Pump;
+use super::pump::{self, Pump};
 use super::share::Landing;
 use super::store::Entry;
 use super::visit::Visit;
@@ -114,7 +114,7 @@ impl<O: Origin> Filler<O> {
             return;
         };
         tell(teller, reason, outcome);
-        self.pump(pump).await;
+        pump::run(&self.visit, pump, self.lead).await;
     }
 
     fn count(&self) {
@@ -259,10 +259,7 @@ impl<O: Origin> Filler<O> {
             answer.head.headers.insert(ROUTE_KEYS, keys);
         }
         let fill = Fill {
-            exchange: Exchange {
-                requested_at: answer.requested_at.timestamp(),
-                received_at: answer.received_at.timestamp(),
-            },
+            exchange: Exchange::between(answer.requested_at, answer.received_at),
             fence: Fence::at(epoch),
             host: &target.host,
             path_and_query: &visit.intake.path_and_query,

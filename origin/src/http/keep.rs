@@ -13,6 +13,7 @@ use super::growing::Growing;
 use super::pump::{self, Ended};
 use super::respond::cut;
 use super::store::{Entry, Kept};
+use super::visit::Visit;
 
 impl<O: Origin> Filler<O> {
     /// A response that is going to be stored; none if it is known to be too large.
@@ -62,27 +63,7 @@ impl<O: Origin> Filler<O> {
 
     /// Stores what is complete, if no purge has overtaken it.
     pub(super) fn keep(&self, entry: &Arc<Entry>) {
-        let visit = &*self.visit;
-        let counters = visit.site.counters();
-        if visit.verdict_on(&entry.head) != Verdict::Untouched {
-            counters.counts.outrun_fills_total.add_one();
-            return;
-        }
-        let key = visit.site.key_of(visit, &entry.head);
-        let now = visit.clock().timestamp();
-        let judge = |entry: &Arc<Entry>| visit.verdict(entry);
-        match visit.site.memory.put(&key, entry, judge, now) {
-            Kept::Yes => {}
-            Kept::No => return,
-        }
-        counters.counts.stored_total.add_one();
-        let length = entry.body.len() as u64;
-        counters.counts.stored_bytes_total.add(length);
-        if let Some(shared) = &visit.site.shared
-            && length <= visit.site.config.largest_shared_body.as_u64()
-        {
-            shared.put(&key, entry, now);
-        }
+        put(&self.visit, entry);
     }
 
     /// Forgets what must not be stored any longer.
@@ -95,6 +76,30 @@ impl<O: Origin> Filler<O> {
         if let Some(shared) = &visit.site.shared {
             shared.remove(&visit.intake.key, entry);
         }
+    }
+}
+
+/// Stores what is complete, if no purge has overtaken it.
+pub(super) fn put(visit: &Visit, entry: &Arc<Entry>) {
+    let counters = visit.site.counters();
+    if visit.verdict_on(&entry.head) != Verdict::Untouched {
+        counters.counts.outrun_fills_total.add_one();
+        return;
+    }
+    let key = visit.site.key_of(visit, &entry.head);
+    let now = visit.clock().timestamp();
+    let judge = |entry: &Arc<Entry>| visit.verdict(entry);
+    match visit.site.memory.put(&key, entry, judge, now) {
+        Kept::Yes => {}
+        Kept::No => return,
+    }
+    counters.counts.stored_total.add_one();
+    let length = entry.body.len() as u64;
+    counters.counts.stored_bytes_total.add(length);
+    if let Some(shared) = &visit.site.shared
+        && length <= visit.site.config.largest_shared_body.as_u64()
+    {
+        shared.put(&key, entry, now);
     }
 }
 

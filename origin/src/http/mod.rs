@@ -55,6 +55,7 @@ mod lookup;
 mod observe;
 mod outcome;
 mod pass;
+mod post;
 mod pump;
 mod refusal;
 mod respond;

@@ -13,7 +13,7 @@ use super::fill::behind;
 use super::growing::{Growing, Reader};
 use super::lookup::Found;
 use super::refusal::Refusal;
-use super::respond::{Age, Place, pass_on, respond, respond_growing};
+use super::respond::{Fields, Place, pass_on, respond, respond_growing};
 use super::service::Answered;
 use super::share::stored;
 use super::store::Entry;
@@ -29,7 +29,7 @@ pub(super) enum Outcome<O: Origin> {
         growing: Arc<Growing>,
         reader: Reader,
         status: StatusCode,
-        age: Age,
+        fields: Fields,
     },
     /// The service says that what is stored is still right, or has completed it.
     Validated {
@@ -121,10 +121,10 @@ pub(super) fn tell<O: Origin>(
             growing,
             reader,
             status,
-            age,
+            fields,
         } => {
             let said = stored(said.forward_status(status), growing.head.freshness(now));
-            respond_growing(visit, &growing, reader, age, &nowhere(said))
+            respond_growing(visit, &growing, reader, &fields, &nowhere(said))
         }
         Outcome::Validated {
             entry,

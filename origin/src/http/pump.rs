@@ -10,14 +10,15 @@ use terrace_shared::http::{BodyEnd, combine};
 use terrace_shared::outcome::NotStored;
 
 use super::BodyError;
-use super::asked::Origin;
 use super::error::BoxError;
-use super::filler::Filler;
 use super::growing::{Growing, Room};
-use super::keep::assemble;
+use super::keep::{assemble, put};
 use super::share::Landing;
 use super::site::Site;
 use super::store::Entry;
+use super::visit::Visit;
+use crate::flight::Lead;
+use crate::ledger::Began;
 
 /// A body that is coming, and is to be stored.
 pub(super) struct Pump<B> {
@@ -49,54 +50,55 @@ pub(super) enum Ended {
     Flowed,
 }
 
-impl<O: Origin> Filler<O> {
-    /// Reads the body to its end, and stores it.
-    pub(super) async fn pump(mut self, pump: Pump<O::Body>) {
-        let Pump {
-            body,
-            growing,
-            keep,
-        } = pump;
-        let site = self.visit.site.clone();
-        let stop = |because| {
-            site.counters().not_stored(&because);
-            site.markers.set(&self.visit.intake.key, self.visit.clock());
-            if let Some(lead) = self.lead.take() {
-                lead.announce(Landing::Alone);
-            }
-        };
-        let Ended::Kept {
-            received,
-            last,
-            end,
-            error,
-        } = read(body, &growing, &site, stop).await
-        else {
-            return;
-        };
-        let whole = growing.collected(last.as_ref());
-        match growing.head.clone().after_body(received, end) {
-            Ok(head) => {
-                let combined = match &keep {
-                    Keep::AsItIs => None,
-                    Keep::CombinedWith(stored) => combine(&stored.head, &head)
-                        .map(|combined| assemble(combined, &stored.body, &whole)),
-                };
-                let entry = combined.unwrap_or_else(|| Entry::new(head, whole.clone()));
-                self.keep(&Arc::new(entry));
-            }
-            Err(because) => site.counters().not_stored(&because),
+/// Reads the body to its end, and stores it; `lead` is given up when it is stored, or will not be.
+pub(super) async fn run<B>(visit: &Visit, pump: Pump<B>, mut lead: Option<Lead<Began, Landing>>)
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let Pump {
+        body,
+        growing,
+        keep,
+    } = pump;
+    let site = &visit.site;
+    let stop = |because| {
+        site.counters().not_stored(&because);
+        site.markers.set(&visit.intake.key, visit.clock());
+        if let Some(lead) = lead.take() {
+            lead.announce(Landing::Alone);
         }
-        self.lead = None; // from now on it is found in the store
-        match error {
-            None => growing.finish(Some(whole)),
-            Some(error) => {
-                site.counters().counts.broken_fills_total.add_one();
-                if let Some(last) = last {
-                    growing.push(last);
-                }
-                growing.fail(error);
+    };
+    let Ended::Kept {
+        received,
+        last,
+        end,
+        error,
+    } = read(body, &growing, site, stop).await
+    else {
+        return;
+    };
+    let whole = growing.collected(last.as_ref());
+    match growing.head.clone().after_body(received, end) {
+        Ok(head) => {
+            let combined = match &keep {
+                Keep::AsItIs => None,
+                Keep::CombinedWith(stored) => combine(&stored.head, &head)
+                    .map(|combined| assemble(combined, &stored.body, &whole)),
+            };
+            let entry = combined.unwrap_or_else(|| Entry::new(head, whole.clone()));
+            put(visit, &Arc::new(entry));
+        }
+        Err(because) => site.counters().not_stored(&because),
+    }
+    drop(lead); // from now on it is found in the store
+    match error {
+        None => growing.finish(Some(whole)),
+        Some(error) => {
+            site.counters().counts.broken_fills_total.add_one();
+            if let Some(last) = last {
+                growing.push(last);
             }
+            growing.fail(error);
         }
     }
 }

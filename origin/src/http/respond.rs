@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 
-use ::http::header::{AGE, HeaderName};
+use ::http::header::HeaderName;
 use ::http::{HeaderMap, HeaderValue, Response};
 use bytes::Bytes;
 use terrace_shared::http::range::ByteRange;
-use terrace_shared::http::{Answer, AnswerBody, Exposure, StoredResponse, answer, pass_fields};
+use terrace_shared::http::{
+    Answer, AnswerBody, Exposure, StoredResponse, answer, answer_new, pass_fields,
+};
 use terrace_shared::intake::ROUTE_KEYS;
 use terrace_shared::outcome::CacheStatus;
 use terrace_shared::purge::wire::EPOCH_FIELD;
@@ -32,13 +34,13 @@ pub(super) enum Place {
     Nowhere,
 }
 
-/// Whether an answer says how old it is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Age {
-    /// It comes from a store, or says so itself: at this age.
+/// Which fields an answer has.
+#[derive(Clone, Debug)]
+pub(super) enum Fields {
+    /// Those that are stored, at this age.
     Stored(DeltaSeconds),
-    /// The service has made it for this request (RFC 9111 §5.1).
-    New,
+    /// Those that the service has just sent.
+    New(Box<HeaderMap>),
 }
 
 impl Place {
@@ -65,7 +67,7 @@ pub(super) fn respond<B>(
     said: &CacheStatus,
 ) -> Response<CacheBody<B>> {
     let length = Some(entry.body.len() as u64);
-    let answer = compose(visit, &entry.head, Age::Stored(age), length);
+    let answer = compose(visit, &entry.head, &Fields::Stored(age), length);
     let body = match &answer.body {
         AnswerBody::None => CacheBody::default(),
         AnswerBody::Full => CacheBody::whole(entry.body.clone()),
@@ -80,10 +82,10 @@ pub(super) fn respond_growing<B>(
     visit: &Visit,
     growing: &Growing,
     reader: Reader,
-    age: Age,
+    fields: &Fields,
     said: &CacheStatus,
 ) -> Response<CacheBody<B>> {
-    let answer = compose(visit, &growing.head, age, None);
+    let answer = compose(visit, &growing.head, fields, None);
     let body = match answer.body {
         AnswerBody::None => CacheBody::default(),
         AnswerBody::Full | AnswerBody::Range(_) | AnswerBody::Multipart { .. } => {
@@ -124,7 +126,7 @@ pub(super) fn sign(site: &Site, fields: &mut HeaderMap, said: &CacheStatus, epoc
     said.append_to(fields);
 }
 
-fn compose(visit: &Visit, head: &StoredResponse, age: Age, length: Option<u64>) -> Answer {
+fn compose(visit: &Visit, head: &StoredResponse, fields: &Fields, length: Option<u64>) -> Answer {
     let facts = &visit.intake.facts;
     let rules = visit.intake.rules.answer(head);
     let boundary = if facts.is_conditional_or_partial() {
@@ -132,15 +134,10 @@ fn compose(visit: &Visit, head: &StoredResponse, age: Age, length: Option<u64>) 
     } else {
         String::new()
     };
-    let seconds = match age {
-        Age::Stored(age) => age,
-        Age::New => DeltaSeconds::ZERO,
-    };
-    let mut answer = answer(facts, head, seconds, length, &boundary, rules);
-    if age == Age::New {
-        answer.fields.remove(AGE);
+    match fields {
+        Fields::Stored(age) => answer(facts, head, *age, length, &boundary, rules),
+        Fields::New(fields) => answer_new(facts, head, fields, length, &boundary, rules),
     }
-    answer
 }
 
 fn finish<B>(

@@ -14,7 +14,7 @@ use super::fill::Forward;
 use super::growing::Growing;
 use super::lookup::{Found, judge_one};
 use super::refusal::Refusal;
-use super::respond::{Age, Place, respond, respond_growing};
+use super::respond::{Fields, Place, respond, respond_growing};
 use super::store::Entry;
 use super::visit::Visit;
 
@@ -158,8 +158,8 @@ fn take_growing<B>(visit: &Visit, growing: &Arc<Growing>, said: CacheStatus) -> 
     };
     let said = stored(said, head.freshness(now));
     let said = Place::Nowhere.sign(said, visit.lag);
-    let age = Age::Stored(age);
-    Taken::Answer(respond_growing(visit, growing, reader, age, &said))
+    let fields = Fields::Stored(age);
+    Taken::Answer(respond_growing(visit, growing, reader, &fields, &said))
 }
 
 /// What is stored, if it may stand in for a service that fails.

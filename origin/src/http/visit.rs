@@ -124,6 +124,38 @@ impl Visit {
         }
     }
 
+    /// A POST, as far as storing its answer is concerned; none if the cache has no part in it.
+    pub(super) fn of_post<Q>(
+        site: &Arc<Site>,
+        request: &Request<Q>,
+        target: Target,
+    ) -> Option<Arc<Self>> {
+        let now = site.engine().clock.now();
+        let fields = request.headers().clone();
+        let intake = Intake::of(
+            request.method(),
+            target,
+            fields,
+            &site.routes,
+            now.timestamp(),
+        );
+        if intake.handling != Handling::Pass(ForwardReason::Method) {
+            return None; // its route, or its cookies, bypass the store
+        }
+        let (intake, plain_key) = site.under_search_rule(intake);
+        Some(Arc::new(Self {
+            lag: Lag::Within,
+            site: site.clone(),
+            intake,
+            plain_key,
+            uri: request.uri().clone(),
+            version: request.version(),
+            extensions: Extensions::new(),
+            now,
+            epoch: None,
+        }))
+    }
+
     /// Its route.
     pub(super) fn route(&self) -> &Route {
         self.intake.rules.route()
