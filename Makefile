@@ -59,8 +59,13 @@ lint: setup
 	@$(STAGE) 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --workspace --exclude e2e --no-deps --all-features --locked
 
 bench: setup-test
+	@bash scripts/setup.sh bench
+	@$(ENV) bash scripts/build-edge.sh
+	@$(ENV) cargo build --profile bench --locked -p terrace-origin -p terrace-cli --all-features --example bare --bin terrace
+	@$(ENV) node bench/http/shield.mjs
+	@$(ENV) node bench/http/edge.mjs
 	@$(ENV) cargo bench --locked -p terrace-shared --bench rules
-	@$(ENV) cargo bench --locked -p terrace-origin --all-features --bench hit --bench memory
+	@$(ENV) cargo bench --locked -p terrace-origin --all-features --bench hit --bench memory --bench layer
 	@$(ENV) node scripts/bench-report.mjs
 
 conformance: setup

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up what the builds and tests need, once: `setup.sh base` for `make start`, `setup.sh test` for `make test`,
-# `setup.sh peers` for the other caches of `make conformance PEERS=1`.
+# `setup.sh peers` for the other caches of `make conformance PEERS=1`, `setup.sh bench` for what `make bench` measures beside.
 # Tools live by version under $XDG_CACHE_HOME/terrace, where a second clone finds them. Runs again in a moment.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -142,13 +142,14 @@ node_packages() {
 # started as a service: the policy that forbids it is there for as long as they are installed.
 peer_packages() {
   local policy=/usr/sbin/policy-rc.d ours='' package
+  [ $# != 0 ] || set -- nginx-light varnish squid apache2-bin trafficserver
   if ! [ -e "$policy" ]; then
     ours=$policy
     printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
     as_root chmod +x "$policy"
     trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
   fi
-  for package in nginx-light varnish squid apache2-bin trafficserver; do
+  for package in "$@"; do
     (apt_packages "$package") || echo "setup: without $package"
   done
   [ -z "$ours" ] || { as_root rm -f "$ours" && trap - EXIT; }
@@ -160,7 +161,12 @@ case ${1:-base} in
     peer_packages
     exit 0
     ;;
-  *) fail "unknown argument: $1" "scripts/setup.sh base, scripts/setup.sh test, or scripts/setup.sh peers" ;;
+  bench)
+    peer_packages nginx-light varnish
+    apt_packages wrk
+    exit 0
+    ;;
+  *) fail "unknown argument: $1" "scripts/setup.sh base, scripts/setup.sh test, scripts/setup.sh peers, or scripts/setup.sh bench" ;;
 esac
 check_basics
 mkdir -p "$TERRACE_CACHE"
