@@ -80,6 +80,17 @@ pub(super) fn storable_fields(
         out.remove(name);
     }
     ensure_date(&mut out, received_at);
+    in_memory_of_its_own(&out)
+}
+
+/// The same fields, copied: as they came, values may be views of all that was read from a connection at once,
+/// which would be kept with them.
+fn in_memory_of_its_own(fields: &HeaderMap) -> HeaderMap {
+    let mut out = HeaderMap::with_capacity(fields.keys_len());
+    for (name, value) in fields {
+        let copied = HeaderValue::from_bytes(value.as_bytes());
+        out.append(name.clone(), copied.unwrap_or_else(|_| value.clone()));
+    }
     out
 }
 
