@@ -5,7 +5,6 @@
 
 import { spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 
@@ -13,18 +12,9 @@ import { build } from "esbuild";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 
 import { startEdge } from "../../scripts/edge.mjs";
-import { median, wrk } from "./wrk.mjs";
+import { freePort, median, wrk } from "./wrk.mjs";
 
 const PATIENCE = 10_000;
-
-const freePort = () =>
-  new Promise((done, reject) => {
-    const server = createServer().once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => done(port));
-    });
-  });
 
 async function startOrigin() {
   const port = await freePort();

@@ -5,24 +5,14 @@
 
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
-import { median, output, wrk } from "./wrk.mjs";
+import { freePort, median, output, wrk } from "./wrk.mjs";
 
 /** How long a server may take to come up, and to go, in milliseconds. */
 const PATIENCE = 10_000;
-
-const freePort = () =>
-  new Promise((resolve, reject) => {
-    const server = createServer().once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
 
 const installed = (command) => output("which", [command], { stdio: ["ignore", "pipe", "ignore"] }).then(() => true, () => false);
 

@@ -1,6 +1,7 @@
-// Runs wrk against one URL, and reads what it printed.
+// What the measurements of servers share: a free port, and wrk, whose text is read.
 
 import { spawn } from "node:child_process";
+import { createServer } from "node:net";
 
 const UNITS = { us: 1e-6, ms: 1e-3, s: 1, m: 60 };
 
@@ -33,6 +34,16 @@ export async function wrk(url, { connections = 64, threads = 2, seconds = 5, scr
     p99: latency(99),
   };
 }
+
+/** A port on which nobody listens. */
+export const freePort = () =>
+  new Promise((resolve, reject) => {
+    const server = createServer().once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
 
 export const median = (numbers) => {
   const sorted = [...numbers].sort((one, other) => one - other);
