@@ -149,7 +149,7 @@ async fn ask_once(
     let fill = Fill {
         exchange: answer.exchange,
         fence: Fence::at(epoch),
-        host: &visit.intake.target.host,
+        host: visit.intake.target.host(),
         path_and_query: &visit.intake.path_and_query,
         asked: forward_as,
     };

@@ -65,7 +65,7 @@ fn of_post(
     let fill = Fill {
         exchange: answer.exchange,
         fence: Fence::at(epoch),
-        host: &visit.intake.target.host,
+        host: visit.intake.target.host(),
         path_and_query: &visit.intake.path_and_query,
         asked: ForwardAs::Client,
     };
@@ -123,7 +123,7 @@ pub(crate) fn send(visit: &Visit, answer: &OriginAnswer, said: &CacheStatus) -> 
 async fn invalidate(visit: &Rc<Visit>, answer: &OriginAnswer) {
     let scopes = invalidation(
         &visit.method,
-        &visit.intake.target.uri,
+        visit.intake.target.uri(),
         answer.status,
         &answer.fields,
     );

@@ -22,7 +22,7 @@ thread_local! {
 pub(crate) fn apply(intake: Intake) -> Intake {
     let rule = RULES.with_borrow(|rules| {
         let target = &intake.target;
-        rules.lookup(&target.host, target.path()).cloned()
+        rules.lookup(target.host(), target.path()).cloned()
     });
     match rule {
         Some(rule) => intake.under_search_rule(&rule),
@@ -35,7 +35,7 @@ pub(crate) fn key_for(visit: &Visit, head: &StoredResponse) -> StoreKey {
     let rule = NoVarySearch::of(head.fields());
     let target = &visit.intake.target;
     RULES.with_borrow_mut(|rules| {
-        let _ = rules.learn(&target.host, target.path(), rule.as_ref());
+        let _ = rules.learn(target.host(), target.path(), rule.as_ref());
     });
     match rule {
         Some(rule) => StoreKey::of(visit.intake.clone().under_search_rule(&rule).key.as_bytes()),

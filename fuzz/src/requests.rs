@@ -140,7 +140,7 @@ pub(crate) fn urls(bytes: &[u8]) {
     assert!(path.starts_with('/') && !path.contains(['\\', '#']));
     assert!(
         !target
-            .host
+            .host()
             .contains(|byte: char| byte.is_ascii_uppercase() || byte == '@' || byte == '/')
     );
     assert!(
@@ -149,13 +149,15 @@ pub(crate) fn urls(bytes: &[u8]) {
         "{path}"
     );
     assert_eq!(
-        Target::parse(&target.uri.to_string()).as_ref(),
+        Target::parse(&target.uri().to_string()).as_ref(),
         Ok(&target),
         "it is not read back"
     );
     let plain = format!(
         "{}://{}{}",
-        target.scheme, target.host, target.path_and_query
+        target.scheme(),
+        target.host(),
+        target.path_and_query()
     );
     assert_eq!(
         Target::parse(&plain).as_ref(),
@@ -183,7 +185,7 @@ pub(crate) fn intake(bytes: &[u8]) {
     assert_eq!(again.path_and_query, taken.path_and_query);
     assert_eq!(*again.fields, *taken.fields, "the fields change again");
     let without = of(&target, &HeaderMap::new());
-    let name = format!("{}{}", target.host, target.path_and_query);
+    let name = format!("{}{}", target.host(), target.path_and_query());
     assert_eq!(
         taken.key_of_name(&name, &ROUTES),
         Some(without.key),

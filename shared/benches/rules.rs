@@ -190,7 +190,7 @@ fn requests(criterion: &mut Criterion) {
         bencher.iter(|| {
             RequestFacts::of(
                 &Method::GET,
-                &target.uri,
+                target.uri(),
                 black_box(&shared),
                 now,
                 black_box(&rules),

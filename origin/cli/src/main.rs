@@ -12,6 +12,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// A shield makes and drops some dozen small things for each answer, on all cores.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// One cache from the CDN edge to the database row.
 #[derive(Parser)]
 #[command(name = "terrace", version, arg_required_else_help = true)]

@@ -220,7 +220,7 @@ fn is_joinable(visit: &Visit, began: &Began, company: Company) -> bool {
         return false;
     };
     let intake = &visit.intake;
-    let scopes = EntryScopes::of_url(&intake.target.host, &intake.path_and_query, []);
+    let scopes = EntryScopes::of_url(intake.target.host(), &intake.path_and_query, []);
     engine.view().verdict(&fence, &scopes) == Verdict::Untouched
 }
 

@@ -261,7 +261,7 @@ impl<O: Origin> Filler<O> {
         let fill = Fill {
             exchange: Exchange::between(answer.requested_at, answer.received_at),
             fence: Fence::at(epoch),
-            host: &target.host,
+            host: target.host(),
             path_and_query: &visit.intake.path_and_query,
             asked,
         };

@@ -84,7 +84,7 @@ async fn invalidate(
     status: StatusCode,
     fields: &HeaderMap,
 ) -> Option<Epoch> {
-    let mut scopes = invalidation(method, &target.uri, status, fields);
+    let mut scopes = invalidation(method, target.uri(), status, fields);
     if scopes.is_empty() {
         return None;
     }
@@ -115,11 +115,11 @@ async fn invalidate(
 
 /// The scope of a URL, given as host, path and query, as its route normalises it.
 fn normalised(site: &Site, target: &Target, name: &str) -> Option<Scope> {
-    let target = Target::parse(&format!("{}://{name}", target.scheme)).ok()?;
-    let (path, query) = target.path_and_query.split_once('?')?;
+    let target = Target::parse(&format!("{}://{name}", target.scheme())).ok()?;
+    let (path, query) = target.path_and_query().split_once('?')?;
     let query = site.routes.find(path).route().query.normalise(query);
     let mark = if query.is_empty() { "" } else { "?" };
-    Scope::exact(&format!("{}{path}{mark}{query}", target.host)).ok()
+    Scope::exact(&format!("{}{path}{mark}{query}", target.host())).ok()
 }
 
 /// Forgets the URLs in this process at least, when the ledger does not take their purge.

@@ -79,7 +79,7 @@ impl Post {
         let fill = Fill {
             exchange: Exchange::between(self.requested_at, visit.clock()),
             fence: Fence::at(self.began),
-            host: &target.host,
+            host: target.host(),
             path_and_query: &visit.intake.path_and_query,
             asked: ForwardAs::Client,
         };

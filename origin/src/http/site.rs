@@ -101,7 +101,7 @@ impl Site {
             return (intake, None);
         }
         let rules = self.search.read();
-        match rules.lookup(&intake.target.host, intake.target.path()) {
+        match rules.lookup(intake.target.host(), intake.target.path()) {
             None => (intake, None),
             Some(rule) => {
                 let plain = intake.key.clone();
@@ -118,7 +118,7 @@ impl Site {
             let learned = self
                 .search
                 .write()
-                .learn(&target.host, target.path(), rule.as_ref());
+                .learn(target.host(), target.path(), rule.as_ref());
             if learned == Learned::Changed {
                 self.has_learned.store(true, Ordering::Release);
             }

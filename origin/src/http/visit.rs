@@ -208,7 +208,7 @@ impl Visit {
 
     /// The host, for the service.
     pub(super) fn host(&self) -> Option<HeaderValue> {
-        HeaderValue::try_from(&*self.intake.target.host).ok()
+        HeaderValue::try_from(self.intake.target.host()).ok()
     }
 
     /// What is said of a request that goes on to the service.

@@ -13,8 +13,8 @@ pub fn origin_fields(mut fields: HeaderMap, target: &Target) -> HeaderMap {
     }
     fields.remove(HOST); // whoever asks sets it from the URL
     for (name, value) in [
-        ("x-forwarded-host", &*target.host),
-        ("x-forwarded-proto", &*target.scheme),
+        ("x-forwarded-host", target.host()),
+        ("x-forwarded-proto", target.scheme()),
     ] {
         if let Ok(value) = HeaderValue::try_from(value) {
             fields.insert(HeaderName::from_static(name), value);

@@ -82,7 +82,7 @@ impl Intake {
             fields.insert(ACCEPT_ENCODING, codings);
         }
         let fields = Arc::new(fields);
-        let facts = RequestFacts::of(method, &target.uri, &fields, now, rules.decide());
+        let facts = RequestFacts::of(method, target.uri(), &fields, now, rules.decide());
         Self {
             target,
             path_and_query,
@@ -113,9 +113,9 @@ impl Intake {
     pub fn alias_scopes(&self, stored: &StoredResponse) -> Option<EntryScopes> {
         let name = stored.scopes().name();
         let own = name
-            .strip_prefix(&*self.target.host)
+            .strip_prefix(self.target.host())
             .is_some_and(|rest| rest == &*self.path_and_query);
-        (!own).then(|| EntryScopes::of_url(&self.target.host, &self.path_and_query, []))
+        (!own).then(|| EntryScopes::of_url(self.target.host(), &self.path_and_query, []))
     }
 
     /// The key of another URL, given as host, path and query: what an unsafe method invalidates.
@@ -136,7 +136,7 @@ impl Intake {
     }
 
     fn target_of_name(&self, name: &str, routes: &Routes) -> Option<(Target, Box<str>)> {
-        let target = Target::parse(&format!("{}://{name}", self.target.scheme)).ok()?;
+        let target = Target::parse(&format!("{}://{name}", self.target.scheme())).ok()?;
         let path_and_query = normalised(&target, routes.find(target.path()).route());
         Some((target, path_and_query))
     }
@@ -153,8 +153,8 @@ fn key_under(
         .split_once('?')
         .unwrap_or((path_and_query, ""));
     EncodedKey::of([
-        target.scheme.as_bytes(),
-        target.host.as_bytes(),
+        target.scheme().as_bytes(),
+        target.host().as_bytes(),
         path.as_bytes(),
         rule.normalise(query).as_bytes(),
         rule.to_text().as_bytes(),
@@ -164,8 +164,8 @@ fn key_under(
 
 fn key_of(target: &Target, path_and_query: &str, cookies: &[u8]) -> EncodedKey {
     EncodedKey::of([
-        target.scheme.as_bytes(),
-        target.host.as_bytes(),
+        target.scheme().as_bytes(),
+        target.host().as_bytes(),
         path_and_query.as_bytes(),
         cookies,
     ])
@@ -186,13 +186,13 @@ fn handling(method: &Method, route: &Route, fields: &HeaderMap, cookies: Cookies
 }
 
 fn normalised(target: &Target, route: &Route) -> Box<str> {
-    let Some((path, sent)) = target.path_and_query.split_once('?') else {
-        return target.path_and_query.clone();
+    let Some((path, sent)) = target.path_and_query().split_once('?') else {
+        return target.path_and_query().into();
     };
     let query = route.query.normalise(sent);
     if query == sent {
         // An empty query is not the same as none (RFC 3986 §6.2.3).
-        target.path_and_query.clone()
+        target.path_and_query().into()
     } else if query.is_empty() {
         path.into()
     } else {

@@ -1,20 +1,11 @@
 //! What a request asks for: host, path and query, taken from its URL as it came.
 
 use ::http::Uri;
-use ::http::uri::Authority;
+use ::http::uri::{Authority, PathAndQuery};
 
 /// The target of a request, without anything that two readers could understand differently.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Target {
-    /// The whole URL, without fragment.
-    pub uri: Uri,
-    /// `http` or `https`.
-    pub scheme: Box<str>,
-    /// Lower case, with its port if that is not the scheme's own.
-    pub host: Box<str>,
-    /// Begins with a slash.
-    pub path_and_query: Box<str>,
-}
+pub struct Target(Uri);
 
 /// Why a target is refused: a cache and an origin could take it for different things.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -45,43 +36,69 @@ impl Target {
     pub fn parse(url: &str) -> Result<Self, TargetError> {
         let url = url.split('#').next().unwrap_or_default();
         let (scheme, rest) = url.split_once("://").ok_or(TargetError::Malformed)?;
-        let scheme = scheme.to_ascii_lowercase();
         let start = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path_and_query) = rest.split_at(start);
-        let own_port = match &*scheme {
-            "http" => ":80",
-            "https" => ":443",
+        let (scheme, own_port) = match scheme {
+            scheme if scheme.eq_ignore_ascii_case("http") => ("http", "80"),
+            scheme if scheme.eq_ignore_ascii_case("https") => ("https", "443"),
             _ => return Err(TargetError::Malformed),
         };
-        // Two ports, for instance, are none that a name could be made of.
-        if authority.contains('@') || authority.parse::<Authority>().is_err() {
-            return Err(TargetError::Malformed);
-        }
-        let host = authority.to_ascii_lowercase();
-        let host = host.strip_suffix(own_port).unwrap_or(&host);
-        let host = host.strip_suffix(':').unwrap_or(host);
-        if host.is_empty() {
-            return Err(TargetError::Malformed);
-        }
-        let path_and_query = if path_and_query.starts_with('/') {
-            path_and_query.to_owned()
-        } else {
-            format!("/{path_and_query}")
-        };
+        let host = host_of(authority, own_port).ok_or(TargetError::Malformed)?;
         check(path_and_query.split('?').next().unwrap_or_default())?;
-        let uri = format!("{scheme}://{host}{path_and_query}");
-        Ok(Self {
-            uri: uri.parse().map_err(|_| TargetError::Malformed)?,
-            scheme: scheme.into(),
-            host: host.into(),
-            path_and_query: path_and_query.into(),
-        })
+        let mut uri = String::with_capacity(url.len() + 1);
+        uri.extend([scheme, "://", host]);
+        uri.make_ascii_lowercase();
+        if !path_and_query.starts_with('/') {
+            uri.push('/');
+        }
+        uri.push_str(path_and_query);
+        let uri = Uri::try_from(uri).map_err(|_| TargetError::Malformed)?;
+        Ok(Self(uri))
+    }
+
+    /// The whole URL, without fragment.
+    pub const fn uri(&self) -> &Uri {
+        &self.0
+    }
+
+    /// `http` or `https`.
+    pub fn scheme(&self) -> &str {
+        self.0.scheme_str().unwrap_or_default()
+    }
+
+    /// Lower case, with its port if that is not the scheme's own.
+    pub fn host(&self) -> &str {
+        self.0.authority().map_or("", Authority::as_str)
+    }
+
+    /// Begins with a slash.
+    pub fn path_and_query(&self) -> &str {
+        self.0.path_and_query().map_or("/", PathAndQuery::as_str)
     }
 
     /// The path alone.
     pub fn path(&self) -> &str {
-        self.path_and_query.split('?').next().unwrap_or_default()
+        self.path_and_query().split('?').next().unwrap_or_default()
     }
+}
+
+/// The host of an authority, with its port unless that is empty or the scheme's own.
+///
+/// None if it has no host, or a user before it, or something else than a port behind an address.
+fn host_of<'a>(authority: &'a str, own_port: &str) -> Option<&'a str> {
+    let address = authority.rfind(']').map_or(0, |at| at + 1); // which has colons of its own
+    let rest = authority.get(address..)?;
+    if address > 0 && !rest.is_empty() && !rest.starts_with(':') {
+        return None;
+    }
+    let host = match rest.split_once(':') {
+        // What is left of two ports is still no authority.
+        Some((name, port)) if port.is_empty() || port == own_port => {
+            authority.get(..address + name.len())?
+        }
+        Some(_) | None => authority,
+    };
+    (!host.is_empty() && !host.contains('@')).then_some(host)
 }
 
 fn check(path: &str) -> Result<(), TargetError> {
@@ -102,14 +119,23 @@ fn check(path: &str) -> Result<(), TargetError> {
             Some(_) | None => {}
         }
     }
-    let dots = |segment: &str| {
-        let plain = segment.replace("%2e", ".").replace("%2E", ".");
-        matches!(&*plain, "." | "..")
-    };
-    if path.split('/').any(dots) {
+    if path.split('/').any(is_dot_segment) {
         return Err(TargetError::DotSegment);
     }
     Ok(())
+}
+
+fn is_dot_segment(segment: &str) -> bool {
+    let mut rest = segment;
+    let mut dots = 0;
+    while let Some(after) = ["%2e", "%2E", "."]
+        .iter()
+        .find_map(|dot| rest.strip_prefix(dot))
+    {
+        rest = after;
+        dots += 1;
+    }
+    rest.is_empty() && matches!(dots, 1 | 2)
 }
 
 #[cfg(test)]
@@ -125,6 +151,8 @@ mod tests {
             ("http://a.example:80", "http", "a.example", "/"),
             ("http://a.example:443/", "http", "a.example:443", "/"),
             ("http://a.example:/", "http", "a.example", "/"),
+            ("http://[::1]:80/", "http", "[::1]", "/"),
+            ("http://[::1]:/", "http", "[::1]", "/"),
             ("http://127.0.0.1:8787?q", "http", "127.0.0.1:8787", "/?q"),
             (
                 "https://a/%20%C3%A9/.well-known/..a",
@@ -140,9 +168,9 @@ mod tests {
             ),
         ] {
             let target = Target::parse(url).unwrap();
-            assert_eq!(&*target.scheme, scheme, "{url}");
-            assert_eq!(&*target.host, host, "{url}");
-            assert_eq!(&*target.path_and_query, path_and_query, "{url}");
+            assert_eq!(target.scheme(), scheme, "{url}");
+            assert_eq!(target.host(), host, "{url}");
+            assert_eq!(target.path_and_query(), path_and_query, "{url}");
         }
     }
 
@@ -154,6 +182,9 @@ mod tests {
             ("https://u@a/", TargetError::Malformed),
             ("https:///x", TargetError::Malformed),
             ("https://a:443:443/x", TargetError::Malformed),
+            ("https://a::443/x", TargetError::Malformed),
+            ("https://a:443:/x", TargetError::Malformed),
+            ("https://[::1]443/x", TargetError::Malformed),
             ("https://:443/x", TargetError::Malformed),
             ("https://a/x%2Fy", TargetError::EncodedSeparator),
             ("https://a/x%5cy", TargetError::EncodedSeparator),

@@ -70,7 +70,7 @@ fn stored(intake: &Intake) -> StoredResponse {
             incarnation: Incarnation::from_random(1),
             sequence: Sequence::ZERO,
         }),
-        host: &intake.target.host,
+        host: intake.target.host(),
         path_and_query: &intake.path_and_query,
         asked: ForwardAs::Fill,
     };

@@ -110,7 +110,7 @@ impl PurgeApi {
                 Some(b"1") => PurgeMode::Soft,
                 Some(_) | None => PurgeMode::Hard,
             },
-            urls: vec![format!("{}{}", intake.target.host, intake.path_and_query)],
+            urls: vec![format!("{}{}", intake.target.host(), intake.path_and_query)],
             ..PurgeRequest::default()
         };
         self.carry_out(purge, token).await
