@@ -78,6 +78,7 @@ impl Cache {
         let mut tiers = vec![memory_receipt(appended.replica)];
         tiers.extend(engine.ledger.shared_within().map(|bound_ms| TierReceipt {
             tier: PurgedTier::Redis,
+            name: None,
             state: PurgeState::Done,
             bound_ms,
             epoch: Some(appended.epoch),
@@ -97,6 +98,8 @@ impl Cache {
             purged_at_ms: purged_at,
             visible_by_ms: all_done.then_some(visible_by),
             tiers,
+            again_at_ms: None,
+            token: None,
         })
     }
 
@@ -172,6 +175,7 @@ fn memory_receipt(replica: ReplicaState) -> TierReceipt {
     };
     TierReceipt {
         tier: PurgedTier::Memory,
+        name: None,
         state,
         bound_ms: Milliseconds::default(),
         epoch: None,
@@ -187,6 +191,7 @@ fn edge_receipt(delivery: Delivery) -> TierReceipt {
             let bounds = receipt.tiers.iter().map(|tier| tier.bound_ms);
             TierReceipt {
                 tier: PurgedTier::Edge,
+                name: None,
                 state: PurgeState::Done,
                 bound_ms: bounds.max().unwrap_or(USUAL_BOUND),
                 epoch: Some(receipt.epoch),
@@ -195,6 +200,7 @@ fn edge_receipt(delivery: Delivery) -> TierReceipt {
         }
         Delivery::Pending(reason) => TierReceipt {
             tier: PurgedTier::Edge,
+            name: None,
             state: PurgeState::Pending,
             bound_ms: USUAL_BOUND,
             epoch: None,

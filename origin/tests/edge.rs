@@ -102,11 +102,14 @@ fn taken() -> String {
         visible_by_ms: None,
         tiers: vec![TierReceipt {
             tier: PurgedTier::Edge,
+            name: None,
             state: PurgeState::Done,
             bound_ms: Milliseconds::new(3_000),
             epoch: None,
             detail: None,
         }],
+        again_at_ms: None,
+        token: None,
     };
     answer("200 OK", &serde_json::to_string(&receipt).expect("JSON"))
 }

@@ -160,11 +160,14 @@ fn receipt(
         visible_by_ms: Some(now.saturating_add(bound)),
         tiers: vec![TierReceipt {
             tier: PurgedTier::Edge,
+            name: None,
             state: PurgeState::Done,
             bound_ms: bound,
             epoch: Some(epoch),
             detail: None,
         }],
+        again_at_ms: None,
+        token: None,
     }
 }
 

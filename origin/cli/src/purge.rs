@@ -74,6 +74,7 @@ impl Purge {
             namespaces: named.namespace,
             everything: named.everything,
             origin_epoch: None,
+            after_ms: None,
         };
         let receipt = Edge::new(&self.edge, self.token)
             .purge(&request)

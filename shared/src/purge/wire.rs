@@ -14,6 +14,9 @@ pub const STATUS_PATH: &str = "/.terrace/status";
 /// Response field with the position of the origin's ledger before the response began to be produced (R9).
 pub const EPOCH_FIELD: &str = "terrace-epoch";
 
+/// Request field with the token of a receipt: its reader gets nothing older than that purge, anywhere (R10).
+pub const AFTER_FIELD: &str = "terrace-after";
+
 /// Most scopes that one purge may name.
 pub const MOST_SCOPES: usize = 1_024;
 
@@ -50,6 +53,9 @@ pub struct PurgeRequest {
     /// Position of the origin's ledger, when the purge was sent on from there (R9).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin_epoch: Option<Epoch>,
+    /// Purge the same once more after this long: for a source whose replicas lag behind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after_ms: Option<Milliseconds>,
 }
 
 /// A purge request that cannot be carried out; nothing was purged.
@@ -178,6 +184,12 @@ pub struct Receipt {
     pub visible_by_ms: Option<TimestampMillis>,
     /// What each tier says.
     pub tiers: Vec<TierReceipt>,
+    /// When the same is purged once more, in milliseconds since the Unix epoch; none if nobody asked for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again_at_ms: Option<TimestampMillis>,
+    /// Presented in [`AFTER_FIELD`], it keeps everything older from its reader (R10); none where no secret signs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
 }
 
 /// What one tier says of a purge.
@@ -185,6 +197,9 @@ pub struct Receipt {
 pub struct TierReceipt {
     /// Which tier.
     pub tier: PurgedTier,
+    /// Which one, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// How far the purge has come there.
     pub state: PurgeState,
     /// Longest time after it was taken until every reader of this tier sees it.

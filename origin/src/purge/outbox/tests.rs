@@ -48,6 +48,8 @@ fn receipt(request: &PurgeRequest) -> Receipt {
         purged_at_ms: TimestampMillis::default(),
         visible_by_ms: None,
         tiers: Vec::new(),
+        again_at_ms: None,
+        token: None,
     }
 }
 
