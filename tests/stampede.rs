@@ -102,3 +102,28 @@ async fn what_cannot_be_stored_is_waited_for_once_and_then_no_more() {
     let status = edge.get("/.terrace/status").await.json();
     assert_eq!(status["counters"]["waited"], 0, "{status}");
 }
+
+#[tokio::test]
+async fn a_response_near_its_end_is_refreshed_behind_its_answer() {
+    let origin = TestOrigin::start().await;
+    let path = "/api/reports/sales";
+    // As the policy has it for reports: when 80 % of the lifetime are over.
+    let cached = [("cache-control", "max-age=3600"), ("age", "3000")];
+    origin.set(path, Content::new("old", &cached));
+    let edge = Edge::start(&origin.url).await;
+    assert_eq!(edge.hit(path).await.text(), "old");
+    origin.set(
+        path,
+        Content::new("new", &[("cache-control", "max-age=3600")]),
+    );
+    wait_until("the new one is there", async || {
+        let answer = edge.get(path).await;
+        assert!(answer.cache_status().contains("; hit"), "{answer:?}");
+        (answer.text() == "new").then_some(())
+    })
+    .await;
+    // What has come is not near its end.
+    let asked = origin.requests(path).len();
+    assert_eq!(edge.get(path).await.text(), "new");
+    assert_eq!(origin.requests(path).len(), asked);
+}

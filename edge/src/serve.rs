@@ -23,7 +23,7 @@ use terrace_shared::outcome::{CacheStatus, ForwardReason};
 use terrace_shared::policy::OnLedgerLag;
 use terrace_shared::purge::{Lag, Verdict};
 use terrace_shared::time::TimestampMillis;
-use worker::{Context, Env, web_sys};
+use worker::{Context, Env, js_sys, web_sys};
 
 use crate::ask::Forward;
 use crate::fill;
@@ -182,6 +182,10 @@ async fn act(visit: &Rc<Visit>, looked: Looked, waited: Waited) -> web_sys::Resp
     };
     match (decision, found.entry.clone()) {
         (Decision::Reuse { age, remaining }, Some(entry)) => {
+            let rules = &visit.intake.rules;
+            if rules.is_due_early(&entry.head, remaining, js_sys::Math::random) {
+                fill::behind(visit, found);
+            }
             let said = said(CacheStatus::hit(CacheStatus::NAME, remaining));
             respond(visit, &entry, Fields::Stored(age), &place.sign(said, lag)).await
         }

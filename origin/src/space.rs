@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use terrace_shared::policy::{EarlyRefresh, KeySpace, Policy};
+use terrace_shared::policy::{KeySpace, Policy};
 use terrace_shared::time::{DeltaSeconds, Milliseconds, TimestampMillis};
 
 use crate::entry::{Lifetime, Value};
@@ -198,24 +198,13 @@ impl Space {
 
     /// Whether an entry that is fresh at `now` should be filled again already.
     pub(crate) fn is_due_early(&self, lifetime: &Lifetime, now: TimestampMillis) -> bool {
-        let remaining = lifetime.fresh_until.saturating_since(now).as_u64();
-        match self.policy.early_refresh {
-            EarlyRefresh::Off => false,
-            EarlyRefresh::Percent { percent } => {
-                let whole = lifetime
-                    .fresh_until
-                    .saturating_since(lifetime.created_at)
-                    .as_u64();
-                let left = 100_u64.saturating_sub(u64::from(percent));
-                remaining.saturating_mul(100) <= whole.saturating_mul(left)
-            }
-            EarlyRefresh::Xfetch { beta } => {
-                // P(early) = e^(−remaining / (β·δ)); beyond 40 times that it never happens.
-                let scale = beta * as_f64(lifetime.load_duration.as_u64());
-                let remaining = as_f64(remaining);
-                remaining < scale * 40.0 && remaining < -scale * (1.0 - fastrand::f64()).ln()
-            }
-        }
+        let fresh_until = lifetime.fresh_until;
+        self.policy.early_refresh.is_due(
+            fresh_until.saturating_since(lifetime.created_at),
+            fresh_until.saturating_since(now),
+            lifetime.load_duration,
+            fastrand::f64,
+        )
     }
 
     fn longest_stale(&self) -> DeltaSeconds {
@@ -229,16 +218,10 @@ impl Space {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "milliseconds of lifetimes fit 52 bits"
-)]
-const fn as_f64(number: u64) -> f64 {
-    number as f64
-}
-
 #[cfg(test)]
 mod tests {
+    use terrace_shared::policy::EarlyRefresh;
+
     use super::*;
 
     fn space(change: impl FnOnce(&mut KeySpace)) -> Space {

@@ -158,20 +158,22 @@ impl<O: Origin> Filler<O> {
                     Decision::Reuse { .. } | Decision::ReuseStale { .. }
                 )
             }
-            Purpose::Background(facts) => {
-                let visit = &*self.visit;
-                let entry = found.entry.as_ref();
-                let standing = entry.map(|entry| (&entry.head, visit.verdict(entry)));
-                standing.is_some_and(|(head, verdict)| {
-                    let now = visit.clock().timestamp();
-                    let rules = visit.intake.rules.decide();
-                    matches!(
-                        decide(facts, Some(head), verdict, now, rules),
-                        Decision::Reuse { .. }
-                    )
-                })
-            }
+            Purpose::Background(facts) => found.entry.as_ref().is_some_and(|entry| {
+                let received_at = |entry: &Entry| entry.head.exchange().received_at;
+                self.is_fresh(facts, entry)
+                    && self.found.entry.as_ref().is_none_or(|held| {
+                        // What is refreshed early is fresh itself: only a newer one is better.
+                        received_at(entry) > received_at(held) || !self.is_fresh(facts, held)
+                    })
+            }),
         }
+    }
+
+    fn is_fresh(&self, facts: &RequestFacts, entry: &Arc<Entry>) -> bool {
+        let (visit, rules) = (&*self.visit, self.visit.intake.rules.decide());
+        let (verdict, now) = (visit.verdict(entry), visit.clock().timestamp());
+        let decision = decide(facts, Some(&entry.head), verdict, now, rules);
+        matches!(decision, Decision::Reuse { .. })
     }
 
     /// Asks the service, once more if it has answered something that is not about what is stored.

@@ -28,6 +28,8 @@ counters! {
         redis_hits_total,
         /// Answers that were stale.
         stale_served_total,
+        /// Answers that were fresh, and due to be refreshed behind them.
+        early_refreshes_total,
         /// Requests that took the response of another one which was under way.
         coalesced_total,
         /// Responses that were stored.

@@ -85,7 +85,14 @@ pub(super) fn reuse<O: Origin>(
 ) -> Option<Response<CacheBody<O::Body>>> {
     let entry = found.entry.as_ref()?;
     let (age, said) = match *decision {
-        Decision::Reuse { age, remaining } => (age, visit.hit(remaining)),
+        Decision::Reuse { age, remaining } => {
+            let rules = &visit.intake.rules;
+            if rules.is_due_early(&entry.head, remaining, fastrand::f64) {
+                visit.site.counters().counts.early_refreshes_total.add_one();
+                behind(visit, origin, found);
+            }
+            (age, visit.hit(remaining))
+        }
         Decision::ReuseStale {
             age,
             stale_for,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ::http::HeaderValue;
 use ::http::header::{CACHE_CONTROL, EXPIRES, HeaderName};
 
-use crate::http::{BrowserRule, Exposure, Heuristic, Rules, StoredResponse, VaryRule};
+use crate::http::{BrowserRule, Exchange, Exposure, Heuristic, Rules, StoredResponse, VaryRule};
 use crate::key::SurrogateKey;
 use crate::policy::{self, Immutable, Policy, Route, RouteClass};
 use crate::time::{DeltaSeconds, Milliseconds};
@@ -128,6 +128,24 @@ impl RouteRules {
     /// The rules for deciding.
     pub const fn decide(&self) -> &Rules {
         &self.as_stored
+    }
+
+    /// Whether `stored`, which is fresh for `remaining`, should be filled again behind the answer.
+    ///
+    /// `draw` gives a number from 0 to below 1, at random; it is only asked where chance has a say.
+    pub fn is_due_early(
+        &self,
+        stored: &StoredResponse,
+        remaining: DeltaSeconds,
+        draw: impl FnOnce() -> f64,
+    ) -> bool {
+        let Exchange {
+            requested_at,
+            received_at,
+        } = stored.exchange();
+        let load = received_at.saturating_since(requested_at);
+        let (lifetime, early) = (stored.lifetime(), self.route.early_refresh);
+        early.is_due(lifetime.into(), remaining.into(), load.into(), draw)
     }
 
     /// The rules for answering with `stored`: the route speaks to browsers where the origin does not.

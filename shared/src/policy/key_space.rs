@@ -189,6 +189,41 @@ impl KeySpace {
     }
 }
 
+impl EarlyRefresh {
+    /// Whether what is fresh for `remaining` of its `lifetime`, and took `load` to be filled, should be filled again.
+    ///
+    /// `draw` gives a number from 0 to below 1, at random; it is only asked where chance has a say.
+    pub fn is_due(
+        self,
+        lifetime: Milliseconds,
+        remaining: Milliseconds,
+        load: Milliseconds,
+        draw: impl FnOnce() -> f64,
+    ) -> bool {
+        match self {
+            Self::Off => false,
+            Self::Percent { percent } => {
+                let left = 100_u64.saturating_sub(u64::from(percent));
+                remaining.as_u64().saturating_mul(100) <= lifetime.as_u64().saturating_mul(left)
+            }
+            Self::Xfetch { beta } => {
+                // P(early) = e^(−remaining / (β·δ)); beyond 40 times that it never happens.
+                let scale = beta * as_f64(load);
+                let remaining = as_f64(remaining);
+                remaining < scale * 40.0 && remaining < -scale * (1.0 - draw()).ln()
+            }
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "milliseconds of lifetimes fit 52 bits"
+)]
+const fn as_f64(length: Milliseconds) -> f64 {
+    length.as_u64() as f64
+}
+
 impl Default for EarlyRefresh {
     fn default() -> Self {
         Self::Xfetch { beta: 1.0 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::key_space::surrogate_keys;
-use super::{LedgerPolicy, OnLedgerLag, PathPattern, Policy, QueryRule};
+use super::{EarlyRefresh, LedgerPolicy, OnLedgerLag, PathPattern, Policy, QueryRule};
 use crate::key::{KeyError, SurrogateKeys, Template};
 use crate::time::DeltaSeconds;
 
@@ -12,7 +12,7 @@ use crate::time::DeltaSeconds;
 /// A response that gives a lifetime itself (`Cache-Control`, a targeted field, `Expires`) has that one;
 /// the route's are for responses that give none. What a response forbids (`no-store`, `private`,
 /// `must-revalidate`) no route allows.
-#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Route {
@@ -30,6 +30,11 @@ pub struct Route {
     pub grace: DeltaSeconds,
     /// How long stale may be served when the origin fails, if the response gives no `stale-if-error`.
     pub stale_if_error: DeltaSeconds,
+    /// When a fresh response is filled again behind an answer. Default: `XFetch` with beta 1.
+    ///
+    /// A fill's duration counts in whole seconds, as ages do: an origin that answers within one is asked when the
+    /// response is stale, in its grace.
+    pub early_refresh: EarlyRefresh,
     /// How the query takes part in the cache key. Default: as it is.
     pub query: QueryRule,
     /// By which request fields responses may vary. Default: any.
@@ -139,6 +144,7 @@ impl Route {
             },
             grace,
             stale_if_error: DeltaSeconds::ZERO,
+            early_refresh: EarlyRefresh::default(),
             query: QueryRule::default(),
             vary: VaryRule::default(),
             cookies: if is_asset {

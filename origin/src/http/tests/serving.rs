@@ -1,6 +1,6 @@
 //! The rules of the flow, one by one.
 
-use terrace_shared::policy::{PathPattern, Policy, Route, RouteClass};
+use terrace_shared::policy::{EarlyRefresh, PathPattern, Policy, Route, RouteClass};
 
 use super::support::{FRESH, Reply, World, get, in_time, read, request, response};
 use crate::Purge;
@@ -169,6 +169,39 @@ async fn stale_is_served_while_it_is_refreshed_by_one_request() {
         (got.text(), got.said()),
         ("new", "Terrace; hit; ttl=60; detail=\"memory\"")
     );
+}
+
+#[tokio::test]
+async fn fresh_is_refreshed_behind_its_answer_near_its_end_by_one_request() {
+    let mut route = Route::new(PathPattern::all(), RouteClass::Api);
+    route.early_refresh = EarlyRefresh::Percent { percent: 80 };
+    let world = World::of(Policy::default().with_route(route));
+    let process = world.process();
+    process
+        .origin
+        .answers(200, &[("cache-control", "max-age=100")], "old");
+    process.get("/x").await;
+    world.advance(79);
+    process.get("/x").await;
+    settle().await;
+    assert_eq!(process.origin.calls(), 1);
+    world.advance(1);
+    let gate = process.origin.waits();
+    for _ in 0..3 {
+        let got = process.get("/x").await;
+        let said = "Terrace; hit; ttl=20; detail=\"memory\"";
+        assert_eq!((got.text(), got.said()), ("old", said));
+        settle().await;
+    }
+    assert_eq!(process.origin.calls(), 2);
+    let fields = [("cache-control", "max-age=100")];
+    assert!(gate.send(Reply::Now(response(200, &fields, "new"))).is_ok());
+    settle().await;
+    for _ in 0..2 {
+        assert_eq!(process.get("/x").await.text(), "new");
+        settle().await;
+    }
+    assert_eq!(process.origin.calls(), 2);
 }
 
 #[tokio::test]

@@ -123,7 +123,7 @@ fn strategy(field: &Field<'_>) -> Option<Strategy> {
 }
 
 /// `"off"`, `{ beta = 1.0 }` or `{ percent = 80 }`.
-fn early_refresh(field: &Field<'_>) -> Option<EarlyRefresh> {
+pub(super) fn early_refresh(field: &Field<'_>) -> Option<EarlyRefresh> {
     if field.is_text() {
         return field.word(&[("off", EarlyRefresh::Off)]);
     }

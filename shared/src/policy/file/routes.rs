@@ -3,6 +3,7 @@
 use http::HeaderName;
 
 use super::fields::{Field, Fields};
+use super::keys::early_refresh;
 use super::{Problem, YEAR, on_ledger_lag, surrogate_keys};
 use crate::policy::{
     CookieRule, Immutable, LedgerPolicy, PathPattern, QueryNames, QueryOrder, QueryRule, Route,
@@ -63,6 +64,7 @@ fn read_route(fields: &mut Fields<'_>, ledger: &LedgerPolicy) -> Option<Route> {
         "stale_if_error_seconds",
         lifetime,
     );
+    fields.set(&mut route.early_refresh, "early_refresh", early_refresh);
     fields.set(&mut route.immutable, "immutable", |field| {
         Some(if field.truth()? {
             Immutable::Yes
@@ -101,11 +103,12 @@ fn refuse_settings(fields: &Fields<'_>) {
 }
 
 /// What a route that stores nothing has no use for.
-const SETTINGS: [&str; 11] = [
+const SETTINGS: [&str; 12] = [
     "edge_seconds",
     "browser_seconds",
     "grace_seconds",
     "stale_if_error_seconds",
+    "early_refresh",
     "immutable",
     "purge_bound_seconds",
     "query",

@@ -182,6 +182,7 @@ fn every_setting_of_a_route_an_event_and_the_ledger_is_read() {
         immutable = true
         grace_seconds = 3
         stale_if_error_seconds = 4
+        early_refresh = { percent = 90 }
         query = { keep = ['zip'], sort = true }
         vary = ['Accept-Language']
         cookies = { keyed = ['currency'], bypass = ['session'] }
@@ -206,6 +207,7 @@ fn every_setting_of_a_route_an_event_and_the_ledger_is_read() {
     assert_eq!(route.immutable, Immutable::Yes);
     assert_eq!(route.grace, DeltaSeconds::seconds(3));
     assert_eq!(route.stale_if_error, DeltaSeconds::seconds(4));
+    assert_eq!(route.early_refresh, EarlyRefresh::Percent { percent: 90 });
     assert_eq!(route.query.normalise("b=1&zip=2&zip=1"), "zip=2&zip=1");
     assert_eq!(route.vary, VaryRule::Only(vec!["accept-language".into()]));
     assert!(matches!(route.cookies, CookieRule::Named { .. }));
@@ -412,6 +414,10 @@ fn settings_of_routes_are_checked() {
         (
             "purge_bound_seconds = 3601",
             "3601 is not between 0 and 3600",
+        ),
+        (
+            "early_refresh = { percent = 0 }",
+            "0 is not between 1 and 99",
         ),
         (
             "query = { keep = ['a'], drop = ['b'] }",
