@@ -122,7 +122,8 @@ pub enum BuildError {
 pub enum RedisError {
     /// The address is not one of Redis.
     #[error(
-        "{url:?} is no address of a Redis: redis://[user:password@]host[:port][/database] is expected"
+        "{url:?} is no address of a Redis: redis://[user:password@]host[:port][/database], \
+         redis+sentinel://host:port,host:port/master or redis+cluster://host:port,host:port is expected"
     )]
     Address {
         /// The address that was given, without its password.

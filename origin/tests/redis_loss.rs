@@ -189,7 +189,7 @@ async fn a_process_may_start_before_its_redis() {
     .await;
 }
 
-const LEDGER: &str = "terrace:{default}:ledger:v1";
+const LEDGER: &str = "terrace:{default}:ledger:v2";
 
 /// Puts the ledger back to where it was after its first purge.
 async fn lose_all_but_the_first(server: &RedisServer) {

@@ -89,6 +89,12 @@ impl View {
         self.replica.read().epoch()
     }
 
+    /// A copy of all that the replica knows.
+    #[cfg(feature = "redis")]
+    pub(crate) fn ledger(&self) -> Option<Ledger> {
+        self.replica.read().ledger().cloned()
+    }
+
     /// Moves on with every change of the replica.
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)

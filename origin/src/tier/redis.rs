@@ -1,14 +1,18 @@
 //! The shared tier in Redis: envelopes under readable keys.
 
+mod connection;
+mod servers;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, Cmd, FromRedisValue};
+use redis::sentinel::SentinelNodeConnectionInfo;
+use redis::{Cmd, FromRedisValue};
 use terrace_shared::time::Milliseconds;
 
+pub(crate) use self::connection::{Connection, Sickness};
+use self::servers::Servers;
 use super::SharedTier;
 use super::breaker::{Admission, Breaker, Failure};
 use crate::clock::Clock;
@@ -16,59 +20,114 @@ use crate::error::{RedisError, TierError};
 use crate::ledger::BoxFuture;
 use crate::metrics::SharedTierStats;
 
-/// One Redis, with a connection that many calls share and that is made anew when it breaks.
+/// One Redis: a server, the master that Sentinels name, or a Cluster.
 ///
-/// Connecting and each answer may take at most 2 s. Cheap to clone.
+/// Many calls share a connection, which is made anew when it breaks and follows a fail-over. Connecting and each
+/// answer may take at most 2 s. Cheap to clone.
+///
+/// All purges of a cache go through one key, on one slot of a Cluster: one order, about as many purges a second as
+/// one server takes. Values are spread over all slots. A service that must purge more gives its caches different
+/// names ([`CacheBuilder::name`](crate::CacheBuilder::name)); each name is a ledger, and a shard, of its own.
+///
+/// With replicas, set `min-replicas-to-write 1` and a `min-replicas-max-lag` of no more than the policy's bound.
+/// Then a master that is cut off from its replicas and from the Sentinels, and no longer knows what is purged,
+/// is not asked in vain: views of it grow old and say so, and no purge is taken that only it has.
 #[derive(Clone)]
 pub struct Redis {
-    pub(crate) client: Client,
-    pub(crate) connection: ConnectionManager,
+    pub(crate) connection: Connection,
     pub(crate) health: Arc<Health>,
     prefix: Arc<str>,
 }
 
 impl Redis {
-    const TIMEOUT: Duration = Duration::from_secs(2);
-
-    /// Connects to the Redis at `url`: `redis://[user:password@]host[:port][/database]`.
+    /// Connects to the Redis at `url`, in any of the forms that [`lazy`](Self::lazy) takes.
     ///
     /// # Errors
     /// When the address is none, or nobody answers there as Redis does. A service that shall start
     /// nevertheless takes [`lazy`](Self::lazy).
     pub async fn connect(url: impl AsRef<str>) -> Result<Self, RedisError> {
         let redis = Self::lazy(url)?;
-        let mut connection = redis.connection.clone();
-        let pong: Result<String, _> = redis::cmd("PING").query_async(&mut connection).await;
-        match pong {
-            Ok(_) => Ok(redis),
-            Err(source) => Err(RedisError::Unreachable {
-                server: redis.client.get_connection_info().addr().to_string(),
-                source,
-            }),
-        }
+        redis.ping().await?;
+        Ok(redis)
     }
 
-    /// The Redis at `url`, to be connected to when it is first needed. Call it within a Tokio runtime.
+    /// The Redis at `url`, to be connected to when it is first needed.
+    ///
+    /// - `redis://[user:password@]host[:port][/database]`: one server.
+    /// - `redis+sentinel://[user:password@]host:port,host:port/master[/database]`: the master of this name, found
+    ///   through Sentinels at these addresses. User and password are the master's; the Sentinels' own, if they have
+    ///   any, follow as `?sentinel_username=…&sentinel_password=…`.
+    /// - `redis+cluster://[user:password@]host:port,host:port`: the Cluster that these nodes belong to.
     ///
     /// # Errors
     /// When the address is none.
     pub fn lazy(url: impl AsRef<str>) -> Result<Self, RedisError> {
         let url = url.as_ref();
-        let refuse = |source| RedisError::Address {
-            url: without_password(url),
+        Self::over(Servers::parse(url), url)
+    }
+
+    /// The master of this name, found through the Sentinels at `urls`, each `redis://[user:password@]host:port`;
+    /// to be connected to when it is first needed.
+    ///
+    /// User and password are the Sentinels' own. A master that wants some has them in the URL of
+    /// [`lazy`](Self::lazy).
+    ///
+    /// # Errors
+    /// When there is no address, or one is none.
+    pub fn sentinel(
+        urls: impl IntoIterator<Item = impl AsRef<str>>,
+        master: impl AsRef<str>,
+    ) -> Result<Self, RedisError> {
+        let urls: Vec<_> = urls
+            .into_iter()
+            .map(|url| url.as_ref().to_owned())
+            .collect();
+        let servers = Servers::sentinel(
+            &urls,
+            master.as_ref(),
+            SentinelNodeConnectionInfo::default(),
+        );
+        Self::over(servers, &urls.join(","))
+    }
+
+    /// The Cluster that the nodes at `urls` belong to, each `redis://[user:password@]host:port`; to be connected to
+    /// when it is first needed. Several, so that one that is gone does not matter.
+    ///
+    /// # Errors
+    /// When there is no address, or one is none.
+    pub fn cluster(urls: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, RedisError> {
+        let urls: Vec<_> = urls
+            .into_iter()
+            .map(|url| url.as_ref().to_owned())
+            .collect();
+        Self::over(Servers::cluster(&urls), &urls.join(","))
+    }
+
+    /// Whether it answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn ping(&self) -> Result<(), RedisError> {
+        let mut connection = self.connection.clone();
+        match redis::cmd("PING").query_async(&mut connection).await {
+            Ok(()) => Ok(()),
+            Err(source) => Err(RedisError::Unreachable {
+                server: self.connection.servers().to_string(),
+                source,
+            }),
+        }
+    }
+
+    fn over(servers: redis::RedisResult<Servers>, urls: &str) -> Result<Self, RedisError> {
+        let servers = servers.map_err(|source| RedisError::Address {
+            url: without_password(urls),
             source,
-        };
-        let client = Client::open(url).map_err(refuse)?;
-        // Attempts are not repeated here: the breaker and the ledger's own loop decide when to try again.
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(0)
-            .set_connection_timeout(Some(Self::TIMEOUT))
-            .set_response_timeout(Some(Self::TIMEOUT));
-        let connection =
-            ConnectionManager::new_lazy_with_config(client.clone(), config).map_err(refuse)?;
+        })?;
         Ok(Self {
-            client,
-            connection,
+            connection: Connection::new(servers),
             health: Arc::default(),
             prefix: "".into(),
         })
@@ -86,10 +145,7 @@ impl fmt::Debug for Redis {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Redis")
-            .field(
-                "server",
-                &self.client.get_connection_info().addr().to_string(),
-            )
+            .field("server", &self.connection.servers().to_string())
             .field("prefix", &self.prefix)
             .finish_non_exhaustive()
     }
@@ -109,9 +165,7 @@ impl Health {
 
     /// Notes a failed call; an answer that is an error is none.
     pub(crate) fn failed(&self, error: &redis::RedisError, clock: &Clock) {
-        let answered =
-            !(error.is_io_error() || error.is_timeout() || error.is_connection_dropped());
-        if answered {
+        if Sickness::of(error) == Sickness::None {
             return self.breaker.succeeded();
         }
         match self.breaker.failed(clock.moment().steady) {
@@ -197,21 +251,26 @@ impl SharedTier for RedisTier {
     }
 }
 
-/// A URL that may be shown: what stands before its `@` may hold a password.
-fn without_password(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
+/// URLs that may be shown: what stands before an `@`, or after a `?`, may hold a password.
+fn without_password(urls: &str) -> String {
+    let (urls, query) = match urls.split_once('?') {
+        Some((urls, _)) => (urls, "?…"),
+        None => (urls, ""),
+    };
+    let shown = match (urls.split_once("://"), urls.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
         (None, Some((_, rest))) => format!("…@{rest}"),
-        (_, None) => url.to_owned(),
-    }
+        (_, None) => urls.to_owned(),
+    };
+    shown + query
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn an_address_that_is_none_is_named_without_its_password() {
+    #[test]
+    fn an_address_that_is_none_is_named_without_its_password() {
         let error = Redis::lazy("http://me:secret@host").map_err(|error| error.to_string());
         let error = error.err();
         assert!(
@@ -231,5 +290,45 @@ mod tests {
             text.as_deref(),
             Some("Redis at 127.0.0.1:1 does not answer")
         );
+    }
+
+    #[test]
+    fn each_kind_of_address_is_read_and_shown_without_secrets() {
+        for (url, shown) in [
+            ("redis://me:secret@a:7/3", "a:7"),
+            ("redis+sentinel://a:7,b:8/shop", "Sentinel's master shop"),
+            (
+                "redis+sentinel://:secret@a:7,b:8/shop/3?sentinel_password=secret",
+                "Sentinel's master shop",
+            ),
+            (
+                "redis+cluster://me:secret@a:7,b:8",
+                "the cluster of a:7, b:8",
+            ),
+            ("redis+cluster://a:7/", "the cluster of a:7"),
+        ] {
+            let redis = Redis::lazy(url).expect(url);
+            assert_eq!(redis.connection.servers().to_string(), shown, "{url}");
+            assert!(!format!("{redis:?}").contains("secret"), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_address_with_a_part_missing_is_refused_without_its_secrets() {
+        for url in [
+            "redis+sentinel://a:7,b:8",
+            "redis+sentinel://a:7/",
+            "redis+sentinel://:secret@a:7,b:x/shop?sentinel_password=secret",
+            "redis+sentinel://a:7/shop/x",
+            "redis+cluster://",
+            "redis+cluster://me:secret@a:7,b:x",
+            "redis+raft://a:7",
+        ] {
+            let error = Redis::lazy(url).map(drop).expect_err(url).to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+        assert!(Redis::cluster(Vec::<String>::new()).is_err());
+        assert!(Redis::sentinel(Vec::<String>::new(), "shop").is_err());
+        assert!(Redis::sentinel(["redis://a:7"], "").is_err());
     }
 }

@@ -1,8 +1,10 @@
 //! The newest purges of each scope, in bounded memory.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+mod packed;
+mod sketch;
 
+use self::packed::PackedMarks;
+pub(super) use self::sketch::Sketch;
 use super::entry::Fingerprint;
 use super::scope::PurgeMode;
 use super::{Sequence, Verdict};
@@ -15,6 +17,13 @@ pub(super) struct Marks {
 }
 
 impl Marks {
+    /// Of one purge.
+    fn of(mode: PurgeMode, at: Sequence) -> Self {
+        let mut marks = Self::default();
+        marks.raise(mode, at);
+        marks
+    }
+
     pub(super) fn raise(&mut self, mode: PurgeMode, to: Sequence) {
         let mark = match mode {
             PurgeMode::Hard => &mut self.hard,
@@ -56,7 +65,7 @@ impl Marks {
 /// Marks by fingerprint; above its capacity the oldest go into a sketch of fixed size (R11).
 #[derive(Clone, Debug)]
 pub(super) struct MarkTable {
-    exact: HashMap<Fingerprint, Marks, BuildHasherDefault<AlreadyHashed>>,
+    exact: PackedMarks,
     capacity: usize,
     sketch: Option<Sketch>,
 }
@@ -64,33 +73,26 @@ pub(super) struct MarkTable {
 impl MarkTable {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
-            exact: HashMap::default(),
+            exact: PackedMarks::default(),
             capacity: capacity.max(2),
             sketch: None,
         }
     }
 
     pub(super) fn raise(&mut self, scope: Fingerprint, mode: PurgeMode, to: Sequence) {
-        self.exact.entry(scope).or_default().raise(mode, to);
-        if self.exact.len() > self.capacity {
-            self.fold_older_half();
-        }
+        self.restore(scope, Marks::of(mode, to));
     }
 
     /// Puts back marks as a snapshot carries them.
     pub(super) fn restore(&mut self, scope: Fingerprint, marks: Marks) {
-        let slot = self.exact.entry(scope).or_default();
-        *slot = slot.max(marks);
+        self.exact.raise(scope, marks);
         if self.exact.len() > self.capacity {
-            self.fold_older_half();
+            self.fold_oldest();
         }
     }
 
     pub(super) fn verdict(&self, scope: Fingerprint, filled_at: Sequence) -> Verdict {
-        let exact = self
-            .exact
-            .get(&scope)
-            .map_or(Verdict::Untouched, |marks| marks.verdict(filled_at));
+        let exact = self.exact.marks(scope).verdict(filled_at);
         match &self.sketch {
             Some(sketch) => exact.worse(sketch.marks(scope).verdict(filled_at)),
             None => exact,
@@ -113,15 +115,15 @@ impl MarkTable {
         self.exact.len()
     }
 
+    /// Bytes of heap that the marks take one by one; the sketch is not among them.
+    #[cfg(test)]
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.exact.heap_bytes()
+    }
+
     /// Marks in a stable order, for a snapshot.
     pub(super) fn sorted(&self) -> Vec<(Fingerprint, Marks)> {
-        let mut marks: Vec<_> = self
-            .exact
-            .iter()
-            .map(|(scope, marks)| (*scope, *marks))
-            .collect();
-        marks.sort_unstable_by_key(|(scope, _)| *scope);
-        marks
+        self.exact.iter().collect()
     }
 
     pub(super) fn sketch(&self) -> Option<&Sketch> {
@@ -132,90 +134,21 @@ impl MarkTable {
         self.sketch = Some(sketch);
     }
 
-    fn fold_older_half(&mut self) {
-        let mut newest: Vec<_> = self.exact.values().map(|marks| marks.newest()).collect();
-        let middle = newest.len() / 2;
-        let (_, &mut median, _) = newest.select_nth_unstable(middle);
+    /// Moves the oldest quarter into the sketch; entries filled since those purges notice nothing.
+    fn fold_oldest(&mut self) {
+        let mut newest: Vec<_> = self.exact.iter().map(|(_, marks)| marks.newest()).collect();
+        let quarter = newest.len() / 4;
+        let (_, &mut last, _) = newest.select_nth_unstable(quarter);
         let sketch = self.sketch.get_or_insert_with(Sketch::new);
         self.exact.retain(|scope, marks| {
-            let keep = marks.newest() > median;
+            let keep = marks.newest() > last;
             if !keep {
-                sketch.raise(*scope, *marks);
+                sketch.raise(scope, marks);
             }
             keep
         });
     }
 }
 
-/// Two rows of marks; a scope's own are never lower than the lower of its two cells.
-///
-/// Purges of other scopes that share both cells are taken for its own, so it only ever purges too much (R11).
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Sketch {
-    rows: [Box<[Marks]>; 2],
-}
-
-impl Sketch {
-    /// Cells in a row: 2 rows × 8,192 cells × 16 bytes = 256 KiB.
-    pub(super) const CELLS: usize = 1 << 13;
-
-    pub(super) fn new() -> Self {
-        let row = || vec![Marks::default(); Self::CELLS].into_boxed_slice();
-        Self {
-            rows: [row(), row()],
-        }
-    }
-
-    pub(super) fn cells(&self) -> impl Iterator<Item = Marks> {
-        self.rows.iter().flat_map(|row| row.iter().copied())
-    }
-
-    pub(super) fn cells_mut(&mut self) -> impl Iterator<Item = &mut Marks> {
-        self.rows.iter_mut().flat_map(|row| row.iter_mut())
-    }
-
-    fn places(scope: Fingerprint) -> [usize; 2] {
-        let bits = scope.as_bits();
-        let mask = Self::CELLS as u64 - 1;
-        [bits & mask, (bits >> 32) & mask].map(|place| usize::try_from(place).unwrap_or_default())
-    }
-
-    fn raise(&mut self, scope: Fingerprint, marks: Marks) {
-        for (row, place) in self.rows.iter_mut().zip(Self::places(scope)) {
-            if let Some(cell) = row.get_mut(place) {
-                *cell = cell.max(marks);
-            }
-        }
-    }
-
-    fn marks(&self, scope: Fingerprint) -> Marks {
-        let [first, second] = Self::places(scope);
-        let [top, bottom] = &self.rows;
-        let cell = |row: &[Marks], place: usize| row.get(place).copied().unwrap_or_default();
-        cell(top, first).min(cell(bottom, second))
-    }
-
-    fn newest(&self) -> Sequence {
-        self.cells().map(Marks::newest).max().unwrap_or_default()
-    }
-}
-
-/// Fingerprints are hashes already; hashing them again would only cost time.
-#[derive(Default)]
-struct AlreadyHashed(u64);
-
-impl Hasher for AlreadyHashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, bits: u64) {
-        self.0 = bits;
-    }
-}
+#[cfg(test)]
+mod tests;

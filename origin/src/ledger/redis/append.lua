@@ -1,25 +1,14 @@
--- Gives a purge its place, keeps it, and tells the replicas: one call, one slot, all or nothing.
+-- Gives a purge its place, keeps it, and tells the replicas.
 --
--- KEYS[1]  the ledger: a hash with the incarnation (i), the sequence (s), the floor (f), the chain (c), and
---          under each number from the floor on a record: the chain there, 16 digits, and the purge's bytes.
--- ARGV     an incarnation in case there is no ledger, the purge's bytes, how many records to keep, the channel
+-- ARGV  an incarnation in case there is no ledger, the purge's bytes, how many records to keep besides the
+--       snapshot, the most records, the most bytes of records, the channel
 local ledger = KEYS[1]
-local incarnation, sequence, floor, before = unpack(redis.call('HMGET', ledger, 'i', 's', 'f', 'c'))
-if not (incarnation and sequence and floor and before) then
-  incarnation, sequence, floor, before = ARGV[1], 0, 0, ARGV[1]
-  redis.call('DEL', ledger)
-  redis.call('HSET', ledger, 'i', incarnation, 's', 0, 'f', 0, 'c', before, 0, before)
-end
-sequence = redis.call('HINCRBY', ledger, 's', 1)
-local chain = string.sub(redis.sha1hex(before .. ARGV[2]), 1, 16)
-redis.call('HSET', ledger, 'c', chain, sequence, chain .. ARGV[2])
-local new_floor = sequence - tonumber(ARGV[3])
-if new_floor > tonumber(floor) then
-  for number = tonumber(floor), new_floor - 1 do
-    redis.call('HDEL', ledger, number)
-  end
-  redis.call('HSET', ledger, 'f', new_floor)
-end
-local head = table.concat({ '1', incarnation, sequence, before, chain, '' }, ' ')
-redis.call('PUBLISH', ARGV[4], head .. ARGV[2])
-return { incarnation, sequence, before, chain }
+local at = open(ledger, ARGV[1])
+local before = at.c
+at.c = string.sub(redis.sha1hex(before .. ARGV[2]), 1, 16)
+at.s, at.b = at.s + 1, at.b + 16 + #ARGV[2]
+redis.call('HSET', ledger, 's', at.s, 'c', at.c, 'b', at.b, at.s, at.c .. ARGV[2])
+trim(ledger, at, 4, tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]))
+local head = table.concat({ '1', at.i, string.format('%.0f', at.s), before, at.c, '' }, ' ')
+redis.call('PUBLISH', ARGV[6], head .. ARGV[2])
+return { at.i, at.s, before, at.c }

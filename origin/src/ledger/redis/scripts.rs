@@ -1,46 +1,119 @@
-//! The ledger's three scripts: each touches one key.
+//! The ledger's scripts: each touches one key.
 
-use redis::aio::ConnectionManager;
-use redis::{RedisResult, Script};
+use redis::aio::ConnectionLike;
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, Script, ServerErrorKind};
 use terrace_shared::purge::{Incarnation, Sequence};
 
 use super::tail::{Chain, Place, Tail};
 
 /// The scripts, with the names of what they work on.
+///
+/// The key's layout is version 2. Version 1 had no snapshot; its key is left where it is, and whatever was
+/// filled under it belongs to another incarnation: the cache is cold once. Processes of the two versions do not
+/// hear of one another's purges, so they should not run side by side for longer than a deployment takes.
 pub(super) struct Scripts {
-    append: Script,
-    catch_up: Script,
-    rotate: Script,
+    append: Call,
+    catch_up: Call,
+    snapshot: Call,
+    rotate: Call,
     ledger: String,
     channel: String,
+}
+
+/// A script with the text that all of them begin with.
+struct Call {
+    script: Script,
+    text: String,
 }
 
 /// What a replica lacks.
 #[derive(Debug)]
 pub(super) enum Lacking {
-    /// These records follow number `base`; one that the ledger does not have any more is none.
-    Records {
-        incarnation: Incarnation,
-        base: Sequence,
-        head: Sequence,
-        chain: Chain,
-        records: Vec<Option<Vec<u8>>>,
-    },
-    /// The replica knows purges that this ledger has lost.
-    Forked(Incarnation),
+    /// A page of the history.
+    Page(Page),
+    /// The replica knows purges that this ledger has lost, or the ledger has lost a part of itself.
+    Lost(Incarnation),
+}
+
+/// Records in their order, and what they follow.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) incarnation: Incarnation,
+    pub(super) basis: Basis,
+    /// The number that the records follow.
+    pub(super) base: Sequence,
+    /// The last of them, or `base`.
+    pub(super) last: Sequence,
+    /// The chain there.
+    pub(super) chain: Chain,
+    /// One that the ledger does not have any more is none.
+    pub(super) records: Vec<Option<Vec<u8>>>,
+    /// Where the ledger stands; past `last` if there is more to ask for.
+    pub(super) head: Sequence,
+    pub(super) snapshot: SnapshotWanted,
+}
+
+/// What a page's records follow.
+#[derive(Debug)]
+pub(super) enum Basis {
+    /// The replica's own head.
+    Tail,
+    /// The snapshot with these bytes.
+    Snapshot(Vec<u8>),
+    /// Records that nobody knows any more.
+    Nothing,
+}
+
+/// Whether the ledger wants a snapshot from this replica.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum SnapshotWanted {
+    /// It does.
+    Yes,
+    /// It does not, or has asked another one.
+    No,
+}
+
+/// How much the key holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keep {
+    /// Records that are kept although the snapshot covers them, for replicas that are a little behind.
+    pub(super) recent: u64,
+    /// Records after which a snapshot is due; later if the snapshot is a large one.
+    pub(super) snapshot_after: u64,
+    /// Bytes of records after which a snapshot is due.
+    pub(super) snapshot_after_bytes: u64,
+    /// The most records, should nobody write snapshots: the oldest go, and entries from before them are dropped.
+    pub(super) most: u64,
+    /// The most bytes of records, likewise.
+    pub(super) most_bytes: u64,
+    /// The most records of one answer, and about the most bytes: so Redis is not kept from others for long.
+    pub(super) page: u64,
+    pub(super) page_bytes: u64,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self {
+            recent: 4_096,
+            snapshot_after: 4_096,
+            snapshot_after_bytes: 16 << 20,
+            most: 131_072,
+            most_bytes: 64 << 20,
+            page: 4_096,
+            page_bytes: 1 << 20,
+        }
+    }
 }
 
 impl Scripts {
-    /// Records that are kept for replicas to catch up with.
-    const KEPT: u64 = 16_384;
-
     pub(super) fn new(name: &str) -> Self {
         Self {
-            append: Script::new(include_str!("append.lua")),
-            catch_up: Script::new(include_str!("catch_up.lua")),
-            rotate: Script::new(include_str!("rotate.lua")),
-            ledger: format!("terrace:{{{name}}}:ledger:v1"),
-            channel: format!("terrace:{{{name}}}:purges:v1"),
+            append: Call::new(include_str!("append.lua")),
+            catch_up: Call::new(include_str!("catch_up.lua")),
+            snapshot: Call::new(include_str!("snapshot.lua")),
+            rotate: Call::new(include_str!("rotate.lua")),
+            ledger: format!("terrace:{{{name}}}:ledger:v2"),
+            channel: format!("terrace:{{{name}}}:purges:v2"),
         }
     }
 
@@ -52,18 +125,20 @@ impl Scripts {
     /// Appends a purge.
     pub(super) async fn append(
         &self,
-        connection: &mut ConnectionManager,
+        connection: &mut impl ConnectionLike,
         purge: &[u8],
+        keep: Keep,
     ) -> RedisResult<Place> {
-        let (incarnation, sequence, before, chain): (String, u64, String, String) = self
-            .append
-            .key(&self.ledger)
+        let mut command = self.append.on(&self.ledger);
+        command
             .arg(new_incarnation())
             .arg(purge)
-            .arg(Self::KEPT)
-            .arg(&self.channel)
-            .invoke_async(connection)
-            .await?;
+            .arg(keep.recent)
+            .arg(keep.most)
+            .arg(keep.most_bytes)
+            .arg(&self.channel);
+        let (incarnation, sequence, before, chain): (String, u64, String, String) =
+            self.append.invoke(connection, command).await?;
         Ok(Place {
             incarnation: parse_incarnation(&incarnation)?,
             sequence: Sequence::new(sequence),
@@ -75,46 +150,121 @@ impl Scripts {
     /// Asks for what a replica that ends with `tail` lacks.
     pub(super) async fn catch_up(
         &self,
-        connection: &mut ConnectionManager,
+        connection: &mut impl ConnectionLike,
         tail: Option<&Tail>,
+        keep: Keep,
     ) -> RedisResult<Lacking> {
-        type Reply = (String, String, u64, u64, String, Vec<Option<Vec<u8>>>);
-        let mut call = self.catch_up.key(&self.ledger);
-        call.arg(new_incarnation());
+        type Records = Vec<Option<Vec<u8>>>;
+        type Reply = (String, String, u64, u64, String, Records, Vec<u8>, u64);
+        let mut command = self.catch_up.on(&self.ledger);
+        command.arg(new_incarnation());
         match tail {
-            Some(tail) => call
+            Some(tail) => command
                 .arg(tail.incarnation.to_string())
                 .arg(tail.head.as_u64())
                 .arg(tail.chain.to_string()),
-            None => call.arg("").arg(0).arg(""),
+            None => command.arg("").arg(0).arg(""),
         };
-        let (word, incarnation, base, head, chain, records): Reply =
-            call.invoke_async(connection).await?;
+        command
+            .arg(keep.page)
+            .arg(keep.page_bytes)
+            .arg(keep.snapshot_after)
+            .arg(keep.snapshot_after_bytes);
+        let (word, incarnation, base, head, chain, records, snapshot, wanted): Reply =
+            self.catch_up.invoke(connection, command).await?;
         let incarnation = parse_incarnation(&incarnation)?;
-        if word == "forked" {
-            return Ok(Lacking::Forked(incarnation));
-        }
-        Ok(Lacking::Records {
+        let basis = match word.as_str() {
+            "tail" => Basis::Tail,
+            "snapshot" => Basis::Snapshot(snapshot),
+            "nothing" => Basis::Nothing,
+            "forked" => return Ok(Lacking::Lost(incarnation)),
+            _ => return Err(foreign()),
+        };
+        let Some(chain) = Chain::parse(&chain) else {
+            return Ok(Lacking::Lost(incarnation)); // a record is missing where there must be one
+        };
+        let last = base.saturating_add(u64::try_from(records.len()).unwrap_or(u64::MAX));
+        Ok(Lacking::Page(Page {
             incarnation,
+            basis,
             base: Sequence::new(base),
-            head: Sequence::new(head),
-            chain: Chain::parse(&chain).ok_or_else(foreign)?,
+            last: Sequence::new(last),
+            chain,
             records,
-        })
+            head: Sequence::new(head),
+            snapshot: match wanted {
+                0 => SnapshotWanted::No,
+                _ => SnapshotWanted::Yes,
+            },
+        }))
+    }
+
+    /// Has the ledger keep the snapshot `bytes`, which ends with `tail`.
+    pub(super) async fn keep_snapshot(
+        &self,
+        connection: &mut impl ConnectionLike,
+        tail: &Tail,
+        bytes: &[u8],
+        keep: Keep,
+    ) -> RedisResult<()> {
+        let mut command = self.snapshot.on(&self.ledger);
+        command
+            .arg(tail.incarnation.to_string())
+            .arg(tail.head.as_u64())
+            .arg(tail.chain.to_string())
+            .arg(bytes)
+            .arg(keep.recent)
+            .arg(keep.most)
+            .arg(keep.most_bytes);
+        self.snapshot.invoke(connection, command).await
     }
 
     /// Begins a new history in place of `lost`.
     pub(super) async fn rotate(
         &self,
-        connection: &mut ConnectionManager,
+        connection: &mut impl ConnectionLike,
         lost: Incarnation,
     ) -> RedisResult<()> {
-        self.rotate
-            .key(&self.ledger)
-            .arg(lost.to_string())
-            .arg(new_incarnation())
-            .invoke_async(connection)
-            .await
+        let mut command = self.rotate.on(&self.ledger);
+        command.arg(lost.to_string()).arg(new_incarnation());
+        self.rotate.invoke(connection, command).await
+    }
+}
+
+impl Call {
+    fn new(text: &str) -> Self {
+        let text = format!("{}\n{text}", include_str!("ledger.lua"));
+        let script = Script::new(&text);
+        Self { script, text }
+    }
+
+    /// A call on one key, by the script's hash; its arguments are still to come.
+    fn on(&self, key: &str) -> Cmd {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(self.script.get_hash()).arg(1).arg(key);
+        command
+    }
+
+    /// Has it done. A server that does not know the script yet is given its text with the call, so that only
+    /// the server that has the key takes part.
+    async fn invoke<R: FromRedisValue>(
+        &self,
+        connection: &mut impl ConnectionLike,
+        command: Cmd,
+    ) -> RedisResult<R> {
+        match command.query_async(connection).await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                let mut whole = redis::cmd("EVAL");
+                whole.arg(&self.text);
+                for argument in command.args_iter().skip(2) {
+                    if let redis::Arg::Simple(bytes) = argument {
+                        whole.arg(bytes);
+                    }
+                }
+                whole.query_async(connection).await
+            }
+            answer => answer,
+        }
     }
 }
 
@@ -129,7 +279,7 @@ fn parse_incarnation(text: &str) -> RedisResult<Incarnation> {
 
 fn foreign() -> redis::RedisError {
     (
-        redis::ErrorKind::UnexpectedReturnType,
+        ErrorKind::UnexpectedReturnType,
         "the ledger's key holds something else",
     )
         .into()

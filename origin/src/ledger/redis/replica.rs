@@ -1,0 +1,404 @@
+//! This process's copy of the ledger, and how purges come to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use parking_lot::Mutex;
+use redis::RedisResult;
+use terrace_shared::policy::Policy;
+use terrace_shared::purge::{
+    ApplyError, Epoch, Incarnation, Ledger, LedgerLimits, Record, Sequence, Update,
+};
+use terrace_shared::time::Milliseconds;
+use tokio::sync::Notify;
+
+use super::scripts::{Basis, Keep, Lacking, Page, Scripts, SnapshotWanted};
+use super::tail::{Place, Relation, Tail, Told, read_records};
+use crate::backoff::Backoff;
+use crate::clock::{Clock, Moment};
+use crate::error::LedgerError;
+use crate::ledger::{ReplicaState, View};
+use crate::tier::redis::{Redis, Sickness};
+
+/// This process's replica, and the ways by which purges come to it.
+pub(super) struct Replica {
+    view: Arc<View>,
+    /// Where the view ends. Locked before the view is, and whenever it is changed.
+    tail: Mutex<Option<Tail>>,
+    /// An epoch further along than the view, that an entry was met with.
+    met: Mutex<Option<Epoch>>,
+    scripts: Scripts,
+    keep: Keep,
+    redis: Redis,
+    clock: Clock,
+    limits: LedgerLimits,
+    bound: Milliseconds,
+    refresh: Duration,
+    /// One question at a time.
+    turn: tokio::sync::Mutex<()>,
+    nudge: Notify,
+}
+
+/// What an answer to a question has led to.
+#[must_use]
+enum CaughtUp {
+    /// The view is what the ledger was when it was asked.
+    Yes(SnapshotWanted),
+    /// There is more.
+    More,
+    /// Purges came in between: ask again.
+    Again,
+    /// The ledger has lost a part of this history (R6).
+    Lost(Incarnation),
+}
+
+impl Replica {
+    /// Shortest and longest pause between questions that fail.
+    const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+    /// Longest silence on the channel before the connection is tried.
+    const SILENCE: Duration = Duration::from_secs(10);
+
+    /// Longest wait for a connection to listen on, and for its answer.
+    const PATIENCE: Duration = Duration::from_secs(2);
+
+    /// Largest snapshot that is written; every limit at once takes less.
+    const LARGEST_SNAPSHOT: usize = 16 << 20;
+
+    pub(super) fn new(redis: &Redis, name: &str, policy: &Policy, clock: &Clock) -> Self {
+        let settings = policy.ledger();
+        Self {
+            view: Arc::new(View::empty()),
+            tail: Mutex::new(None),
+            met: Mutex::new(None),
+            scripts: Scripts::new(name),
+            keep: Keep::default(),
+            redis: redis.clone(),
+            clock: clock.clone(),
+            limits: policy.ledger_limits(),
+            bound: settings.bound.into(),
+            refresh: Duration::from_secs(settings.refresh.as_seconds().max(1)),
+            turn: tokio::sync::Mutex::new(()),
+            nudge: Notify::new(),
+        }
+    }
+
+    pub(super) const fn view(&self) -> &Arc<View> {
+        &self.view
+    }
+
+    pub(super) const fn bound(&self) -> Milliseconds {
+        self.bound
+    }
+
+    /// Whether the view has the purge at `place`.
+    fn state_of(&self, place: &Place) -> ReplicaState {
+        match &*self.tail.lock() {
+            Some(tail) if tail.incarnation == place.incarnation && tail.head >= place.sequence => {
+                ReplicaState::Applied
+            }
+            Some(_) | None => ReplicaState::Behind,
+        }
+    }
+
+    /// Notes that an entry was met which was filled at `epoch`, further along than the view.
+    pub(super) fn met_later(&self, epoch: Epoch) {
+        let mut met = self.met.lock();
+        match &mut *met {
+            Some(met) if met.incarnation == epoch.incarnation => {
+                met.sequence = met.sequence.max(epoch.sequence);
+            }
+            other => *other = Some(epoch),
+        }
+        drop(met);
+        self.nudge.notify_one();
+    }
+
+    /// Has the purge appended; a second time if the connection turned out to be a dead one, which does no harm.
+    pub(super) async fn append(&self, purge: &[u8]) -> Result<Place, LedgerError> {
+        let mut lost_answer: Option<String> = None;
+        for attempt in 0..2 {
+            let mut connection = self.redis.connection.clone();
+            let error = match self.scripts.append(&mut connection, purge, self.keep).await {
+                Ok(place) => {
+                    self.redis.health.succeeded();
+                    return Ok(place);
+                }
+                Err(error) => error,
+            };
+            self.redis.health.failed(&error, &self.clock);
+            let reason = error.to_string();
+            match Sickness::of(&error) {
+                Sickness::Absent => {
+                    return Err(match lost_answer {
+                        None => LedgerError::Unreachable { reason },
+                        Some(reason) => LedgerError::Unconfirmed { reason },
+                    });
+                }
+                Sickness::Silent => return Err(LedgerError::Unconfirmed { reason }),
+                Sickness::Severed => lost_answer = Some(reason),
+                // It has done nothing; the next connection leads to its successor.
+                Sickness::Demoted if attempt == 0 => {}
+                Sickness::Demoted | Sickness::None => {
+                    return Err(match lost_answer {
+                        None => LedgerError::Refused { reason },
+                        Some(reason) => LedgerError::Unconfirmed { reason },
+                    });
+                }
+            }
+        }
+        Err(LedgerError::Unconfirmed {
+            reason: lost_answer.unwrap_or_default(),
+        })
+    }
+
+    /// Applies a purge if it is the next one.
+    pub(super) fn take(&self, told: Told) -> Relation {
+        let mut tail = self.tail.lock();
+        let Some(tail) = &mut *tail else {
+            return Relation::Unclear;
+        };
+        let relation = tail.relation(&told.place);
+        if relation == Relation::Next {
+            let record = Record {
+                sequence: told.place.sequence,
+                purge: told.purge,
+            };
+            if self.view.change(|replica| replica.push(&record)).is_err() {
+                return Relation::Unclear;
+            }
+            tail.advance(told.place.sequence, told.place.chain);
+        }
+        relation
+    }
+
+    /// Asks what the view lacks, and takes it, page by page.
+    pub(super) async fn catch_up(&self) -> RedisResult<()> {
+        let turn = self.turn.lock().await;
+        let wanted = self.ask_until_level().await?;
+        drop(turn);
+        match wanted {
+            SnapshotWanted::Yes => self.write_snapshot().await,
+            SnapshotWanted::No => Ok(()),
+        }
+    }
+
+    /// Catches up unless somebody else has done so, at least to `place`, while this one waited for its turn.
+    pub(super) async fn catch_up_to(&self, place: &Place) -> ReplicaState {
+        let turn = self.turn.lock().await;
+        if self.state_of(place) == ReplicaState::Behind {
+            // An error here is the loop's to mend; the receipt tells. A snapshot is left to the loop, too.
+            let _ = self.ask_until_level().await;
+        }
+        drop(turn);
+        self.state_of(place)
+    }
+
+    async fn ask_until_level(&self) -> RedisResult<SnapshotWanted> {
+        let mut connection = self.redis.connection.clone();
+        let mut attempts = 0;
+        while attempts < 4 {
+            let asked_at = self.clock.moment();
+            let asked = self.tail.lock().clone();
+            let met = *self.met.lock();
+            let lacking = self
+                .scripts
+                .catch_up(&mut connection, asked.as_ref(), self.keep)
+                .await?;
+            match self.take_lacking(lacking, asked.as_ref(), met, asked_at) {
+                CaughtUp::Yes(wanted) => return Ok(wanted),
+                CaughtUp::More => {} // each page leads further
+                CaughtUp::Again => attempts += 1,
+                CaughtUp::Lost(incarnation) => {
+                    attempts += 1;
+                    self.scripts.rotate(&mut connection, incarnation).await?;
+                }
+            }
+        }
+        Ok(SnapshotWanted::No) // the view is as old as it was, and says so
+    }
+
+    fn take_lacking(
+        &self,
+        lacking: Lacking,
+        asked: Option<&Tail>,
+        met: Option<Epoch>,
+        asked_at: Moment,
+    ) -> CaughtUp {
+        let page = match lacking {
+            Lacking::Lost(incarnation) => return CaughtUp::Lost(incarnation),
+            Lacking::Page(page) => page,
+        };
+        if let Some(met) = met {
+            if met.incarnation == page.incarnation && met.sequence > page.head {
+                return CaughtUp::Lost(page.incarnation); // an entry was filled under purges that are gone
+            }
+            self.met.lock().take_if(|newest| *newest == met);
+        }
+        let (incarnation, head, last) = (page.incarnation, page.head, page.last);
+        let (chain, wanted) = (page.chain, page.snapshot);
+        let records = read_records(page.base, &page.records);
+        let mut place = self.tail.lock();
+        let reached = match (&mut *place, records) {
+            (Some(tail), Some(records)) if asked.is_some_and(|asked| page.follows(asked)) => {
+                if self.push_later(&records, tail.head).is_err() {
+                    *place = None; // the view is not where its tail says: build it anew
+                    return CaughtUp::Again;
+                }
+                if last > tail.head {
+                    tail.advance(last, chain);
+                }
+                tail.head
+            }
+            (Some(tail), _) if tail.incarnation == incarnation && tail.head > last => {
+                return CaughtUp::Again; // what came meanwhile must not be lost again
+            }
+            (_, records) => {
+                let ledger = records.and_then(|records| page.into_ledger(&records, self.limits));
+                // What cannot be read may have named anything: entries from before it are dropped.
+                let ledger =
+                    ledger.unwrap_or_else(|| Ledger::starting_at(incarnation, last, self.limits));
+                let updated = self.view.change(|replica| {
+                    replica.forget();
+                    replica.update(Update::Snapshot(ledger), asked_at.wall)
+                });
+                if updated.is_err() {
+                    return CaughtUp::Again;
+                }
+                *place = Some(Tail::new(incarnation, last, chain));
+                last
+            }
+        };
+        if reached < head {
+            return CaughtUp::More;
+        }
+        self.view.confirm(asked_at); // as young as the question whose answer it holds whole
+        CaughtUp::Yes(wanted)
+    }
+
+    /// Writes what this replica knows into the ledger's key, for those who come after it.
+    async fn write_snapshot(&self) -> RedisResult<()> {
+        let (tail, ledger) = {
+            let tail = self.tail.lock();
+            (tail.clone(), self.view.ledger())
+        };
+        let (Some(tail), Some(ledger)) = (tail, ledger) else {
+            return Ok(());
+        };
+        let bytes = tokio::task::spawn_blocking(|| Update::Snapshot(ledger).encode()).await;
+        let Ok(bytes) = bytes else {
+            return Ok(()); // the runtime ends
+        };
+        if bytes.len() > Self::LARGEST_SNAPSHOT {
+            return Ok(());
+        }
+        let mut connection = self.redis.connection.clone();
+        self.scripts
+            .keep_snapshot(&mut connection, &tail, &bytes, self.keep)
+            .await
+    }
+
+    /// Pushes what comes after `head`; where nothing does, no entry need be judged anew.
+    fn push_later(&self, records: &[Record], head: Sequence) -> Result<(), ApplyError> {
+        let known = records.partition_point(|record| record.sequence <= head);
+        let Some(news @ [_, ..]) = records.get(known..) else {
+            return Ok(());
+        };
+        self.view
+            .change(|replica| news.iter().try_for_each(|record| replica.push(record)))
+    }
+
+    /// Asks about every second, and at once when there is reason to.
+    pub(super) async fn keep_asking(self: Arc<Self>) {
+        let mut backoff = Backoff::new(Self::PAUSES.0, Self::PAUSES.1);
+        loop {
+            match self.catch_up().await {
+                Ok(()) => {
+                    self.redis.health.succeeded();
+                    self.view.compact(self.clock.now().timestamp());
+                    backoff.reset();
+                    let pause = self.refresh.mul_f64(0.9 + 0.2 * fastrand::f64());
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = self.nudge.notified() => {}
+                    }
+                }
+                Err(error) => {
+                    self.redis.health.failed(&error, &self.clock);
+                    tokio::time::sleep(backoff.next_pause()).await;
+                }
+            }
+        }
+    }
+
+    /// Listens for purges; connects again whenever that ends.
+    pub(super) async fn keep_listening(self: Arc<Self>) {
+        let mut backoff = Backoff::new(Self::PAUSES.0, Self::PAUSES.1);
+        loop {
+            if self.listen(&mut backoff).await.is_err() {
+                tokio::time::sleep(backoff.next_pause()).await;
+            }
+        }
+    }
+
+    async fn listen(&self, backoff: &mut Backoff) -> Result<(), ()> {
+        let connected = tokio::time::timeout(Self::PATIENCE, async {
+            let server = self.redis.connection.server_to_listen_to().await?;
+            let mut pubsub = server.get_async_pubsub().await?;
+            pubsub.subscribe(self.scripts.channel()).await?;
+            RedisResult::Ok(pubsub.split())
+        });
+        let (mut sink, mut messages) = connected.await.map_err(drop)?.map_err(drop)?;
+        backoff.reset();
+        self.nudge.notify_one(); // whatever was told before this connection listened
+        loop {
+            match tokio::time::timeout(Self::SILENCE, messages.next()).await {
+                Ok(Some(message)) => {
+                    let relation = match Told::parse(message.get_payload_bytes()) {
+                        Some(told) => self.take(told),
+                        None => Relation::Unclear,
+                    };
+                    if relation == Relation::Unclear {
+                        self.nudge.notify_one();
+                    }
+                }
+                Ok(None) => return Err(()),
+                Err(_) => {
+                    let pong = tokio::time::timeout(Self::PATIENCE, sink.ping::<redis::Value>());
+                    pong.await.map_err(drop)?.map_err(drop)?;
+                }
+            }
+        }
+    }
+}
+
+impl Page {
+    /// Whether its records follow on from a replica that ends with `asked`.
+    fn follows(&self, asked: &Tail) -> bool {
+        matches!(self.basis, Basis::Tail)
+            && asked.incarnation == self.incarnation
+            && asked.head == self.base
+    }
+
+    /// The ledger that its basis and its records make; none if they do not fit.
+    fn into_ledger(self, records: &[Record], limits: LedgerLimits) -> Option<Ledger> {
+        let base = Epoch {
+            incarnation: self.incarnation,
+            sequence: self.base,
+        };
+        let mut ledger = match self.basis {
+            Basis::Snapshot(bytes) => match Update::decode(&bytes, limits) {
+                Ok(Update::Snapshot(ledger)) if ledger.epoch() == base => ledger,
+                Ok(Update::Snapshot(_) | Update::Delta { .. }) | Err(_) => return None,
+            },
+            Basis::Tail | Basis::Nothing => {
+                Ledger::starting_at(self.incarnation, self.base, limits)
+            }
+        };
+        for record in records {
+            ledger.apply(record).ok()?;
+        }
+        Some(ledger)
+    }
+}

@@ -1,0 +1,184 @@
+//! A connection that many calls share and that is made anew when it breaks, to a Redis of any shape.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::cluster_async::ClusterConnection;
+use redis::{
+    Client, Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value,
+};
+
+use super::servers::Servers;
+
+/// Longest wait for a connection, and for each answer.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The way to one Redis; cheap to clone.
+///
+/// Nothing is tried twice here: the breaker and the ledger's own loop decide when to try again. A connection that
+/// broke, was silent for too long, or leads to a server that may not write any more is given up, and the next call
+/// finds out anew where to go. So a fail-over is followed by whoever calls next.
+#[derive(Clone)]
+pub(crate) struct Connection(Arc<Shared>);
+
+struct Shared {
+    servers: Servers,
+    live: Mutex<Slot>,
+    /// One attempt to connect at a time.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// The connection in use, if there is one.
+#[derive(Default)]
+struct Slot {
+    live: Option<Live>,
+    /// Which one it is, so that a late failure of the one before does not cost it.
+    number: u64,
+}
+
+/// A connection that works, as far as is known.
+#[derive(Clone)]
+pub(super) enum Live {
+    /// To one server.
+    Server(MultiplexedConnection),
+    /// To the nodes of a Cluster.
+    Cluster(ClusterConnection),
+}
+
+impl Connection {
+    pub(super) fn new(servers: Servers) -> Self {
+        Self(Arc::new(Shared {
+            servers,
+            live: Mutex::default(),
+            turn: tokio::sync::Mutex::new(()),
+        }))
+    }
+
+    pub(super) fn servers(&self) -> &Servers {
+        &self.0.servers
+    }
+
+    /// A server on which the ledger's purges can be heard.
+    ///
+    /// In a Cluster that is any node: what is published reaches all of them over their bus. Sharded messages would
+    /// cost less there, but only the slot's own master and replicas have them, so each fail-over of that slot would
+    /// silence everybody until it is noticed; another node goes on hearing the new master.
+    pub(crate) async fn server_to_listen_to(&self) -> RedisResult<Client> {
+        self.0.servers.to_listen_to().await
+    }
+
+    async fn live(&self) -> RedisResult<(u64, Live)> {
+        if let Some(found) = self.0.in_use() {
+            return Ok(found);
+        }
+        let connected = tokio::time::timeout(TIMEOUT, async {
+            let _turn = self.0.turn.lock().await;
+            if let Some(found) = self.0.in_use() {
+                return Ok(found); // somebody else was faster
+            }
+            let live = self.0.servers.connect().await?;
+            let mut slot = self.0.live.lock();
+            slot.number += 1;
+            slot.live = Some(live.clone());
+            Ok((slot.number, live))
+        });
+        match connected.await {
+            Ok(connected) => connected,
+            Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+        }
+    }
+
+    /// Gives the connection up if the answer says that nothing more is to be had from it.
+    fn judge(&self, number: u64, answer: Option<&RedisError>) {
+        let Some(error) = answer else { return };
+        if matches!(Sickness::of(error), Sickness::None) {
+            return;
+        }
+        let mut slot = self.0.live.lock();
+        if slot.number == number {
+            slot.live = None;
+        }
+    }
+}
+
+impl Shared {
+    fn in_use(&self) -> Option<(u64, Live)> {
+        let slot = self.live.lock();
+        Some((slot.number, slot.live.clone()?))
+    }
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            let (number, live) = self.live().await?;
+            let answer = match live {
+                Live::Server(mut server) => server.req_packed_command(command).await,
+                Live::Cluster(mut cluster) => cluster.req_packed_command(command).await,
+            };
+            let answer = answer.and_then(Value::extract_error);
+            self.judge(number, answer.as_ref().err());
+            answer
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move {
+            let (number, live) = self.live().await?;
+            let answer = match live {
+                Live::Server(mut server) => {
+                    server.req_packed_commands(pipeline, offset, count).await
+                }
+                Live::Cluster(mut cluster) => {
+                    cluster.req_packed_commands(pipeline, offset, count).await
+                }
+            };
+            self.judge(number, answer.as_ref().err());
+            answer
+        })
+    }
+
+    fn get_db(&self) -> i64 {
+        match &self.0.live.lock().live {
+            Some(Live::Server(server)) => server.get_db(),
+            Some(Live::Cluster(_)) | None => 0,
+        }
+    }
+}
+
+/// What an error says of the server, or of the way to it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Sickness {
+    /// It answered, if only with an error.
+    None,
+    /// Nobody was reached, and nothing was done.
+    Absent,
+    /// It did not answer in time; whether it has done what it was asked to, nobody knows.
+    Silent,
+    /// The connection broke; likewise.
+    Severed,
+    /// It may not write any more, since another one is master; it has done nothing.
+    Demoted,
+}
+
+impl Sickness {
+    pub(crate) fn of(error: &RedisError) -> Self {
+        match error.kind() {
+            ErrorKind::Server(ServerErrorKind::ReadOnly) => Self::Demoted,
+            ErrorKind::MasterNameNotFoundBySentinel | ErrorKind::ClusterConnectionNotFound => {
+                Self::Absent
+            }
+            _ if error.is_connection_refusal() => Self::Absent,
+            _ if error.is_timeout() => Self::Silent,
+            _ if error.is_io_error() || error.is_unrecoverable_error() => Self::Severed,
+            _ => Self::None,
+        }
+    }
+}
