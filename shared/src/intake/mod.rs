@@ -22,6 +22,7 @@ use crate::key::EncodedKey;
 use crate::outcome::ForwardReason;
 use crate::policy::{Route, RouteClass};
 use crate::purge::EntryScopes;
+use crate::purge::token::take_after_cookie;
 use crate::time::Timestamp;
 use cookies::{Cookies, apply_cookies};
 
@@ -72,6 +73,7 @@ impl Intake {
     ) -> Self {
         let rules = Arc::clone(routes.find(target.path()));
         let route = rules.route();
+        take_after_cookie(&mut fields);
         let (cookies, keyed) = apply_cookies(&route.cookies, &mut fields);
         let handling = handling(method, route, &fields, cookies);
         let path_and_query = normalised(&target, route);

@@ -160,3 +160,39 @@ fn a_query_that_no_rule_changes_is_left_alone() {
         assert_eq!(&*intake.path_and_query, path_and_query);
     }
 }
+
+#[test]
+fn a_token_in_a_cookie_is_read_as_the_field_and_leaves_the_request_as_it_would_be_without() {
+    use crate::policy::{PathPattern, Route};
+    use crate::purge::wire::AFTER_FIELD;
+
+    let rules = [
+        CookieRule::Ignore,
+        CookieRule::Bypass,
+        CookieRule::Named {
+            keyed: vec!["lang".into()],
+            bypass: vec!["session".into()],
+        },
+    ];
+    for rule in rules {
+        let mut route = Route::new(PathPattern::all(), RouteClass::OriginHeaders);
+        route.cookies = rule;
+        let routes = Routes::new(Policy::default().with_route(route));
+        let of = |cookies: &str| {
+            let mut fields = HeaderMap::new();
+            if !cookies.is_empty() {
+                fields.insert(COOKIE, HeaderValue::from_str(cookies).unwrap());
+            }
+            let target = Target::parse("https://a.example/x").unwrap();
+            Intake::of(&Method::GET, target, fields, &routes, NOW)
+        };
+        for others in ["", "a=b", "lang=de", "session=1"] {
+            let without = of(others);
+            let with = of(&format!("terrace-after=token; {others}"));
+            assert_eq!(with.handling, without.handling, "{others}");
+            assert_eq!(with.key, without.key, "{others}");
+            assert_eq!(with.fields.get(COOKIE), without.fields.get(COOKIE));
+            assert_eq!(with.fields[AFTER_FIELD], "token");
+        }
+    }
+}

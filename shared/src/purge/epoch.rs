@@ -70,6 +70,11 @@ pub struct Epoch {
     pub sequence: Sequence,
 }
 
+impl Epoch {
+    /// The most bytes that an epoch has as text.
+    pub const LONGEST: usize = 16 + 1 + 20;
+}
+
 /// The text is not an epoch.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{text:?} is not an epoch: sixteen hexadecimal digits, a hyphen and a number are expected")]

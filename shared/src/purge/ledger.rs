@@ -153,6 +153,8 @@ struct Milestone {
 #[derive(Clone, Debug)]
 struct OriginMarks {
     incarnation: Incarnation,
+    /// The newest purge that was sent on: no mark is newer.
+    head: Sequence,
     everything: Marks,
     marks: MarkTable,
 }
@@ -275,6 +277,14 @@ impl Ledger {
         }
     }
 
+    /// How far along the origin's ledger the purges go that were sent on from there; they come in their order (R9).
+    pub fn origin_head(&self) -> Option<Epoch> {
+        self.origin.as_ref().map(|origin| Epoch {
+            incarnation: origin.incarnation,
+            sequence: origin.head,
+        })
+    }
+
     /// The position before which entries are dropped unseen.
     pub fn floor(&self) -> Sequence {
         self.floor
@@ -293,7 +303,13 @@ impl Ledger {
         if fence.filled_at.incarnation != self.incarnation {
             return Verdict::Dropped; // R6
         }
-        let filled_at = fence.filled_at.sequence;
+        // An answer that was produced under this very ledger, by an instance whose view was behind this one (R9).
+        let produced_here = fence
+            .produced_at
+            .filter(|at| at.incarnation == self.incarnation);
+        let filled_at = produced_here.map_or(fence.filled_at.sequence, |at| {
+            at.sequence.min(fence.filled_at.sequence)
+        });
         let own = if filled_at >= self.head {
             Verdict::Untouched
         } else {
@@ -384,10 +400,12 @@ impl Ledger {
             Some(origin) if origin.incarnation == epoch.incarnation => origin,
             other => other.insert(OriginMarks {
                 incarnation: epoch.incarnation,
+                head: Sequence::ZERO,
                 everything: Marks::default(),
                 marks: MarkTable::new(self.limits.marks),
             }),
         };
+        origin.head = origin.head.max(epoch.sequence);
         for scope in scopes {
             match (scope, scope.fingerprint()) {
                 (_, Some(fingerprint)) => origin.marks.raise(fingerprint, mode, epoch.sequence),

@@ -43,7 +43,7 @@ impl Marks {
         }
     }
 
-    fn newest(self) -> Sequence {
+    pub(super) fn newest(self) -> Sequence {
         self.hard.max(self.soft)
     }
 
@@ -109,6 +109,13 @@ impl MarkTable {
         {
             self.sketch = None;
         }
+    }
+
+    /// The newest mark of any scope.
+    pub(super) fn newest(&self) -> Sequence {
+        let exact = self.exact.values().map(|marks| marks.newest());
+        let sketch = self.sketch.as_ref().map(Sketch::newest);
+        exact.chain(sketch).max().unwrap_or_default()
     }
 
     pub(super) fn len(&self) -> usize {

@@ -15,6 +15,7 @@ mod marks;
 mod pattern;
 mod replica;
 mod scope;
+pub mod token;
 pub mod wire;
 
 pub use entry::{EntryScopes, Fingerprint};

@@ -228,11 +228,7 @@ fn read_ledger(reader: &mut Reader<'_>, limits: LedgerLimits) -> Result<Ledger, 
     }
     ledger.origin = match reader.u8()? {
         0 => None,
-        1 => Some(OriginMarks {
-            incarnation: Incarnation::from_random(reader.u64()?),
-            everything: read_marks(reader)?,
-            marks: read_table(reader, limits)?,
-        }),
+        1 => Some(read_origin(reader, &ledger.patterns, limits)?),
         _ => return Err(DecodeError::Invalid("origin marks")),
     };
     for _ in 0..reader.count(24)? {
@@ -243,6 +239,29 @@ fn read_ledger(reader: &mut Reader<'_>, limits: LedgerLimits) -> Result<Ledger, 
         });
     }
     Ok(ledger)
+}
+
+/// The head is not written: it is the newest of the marks.
+fn read_origin(
+    reader: &mut Reader<'_>,
+    patterns: &[PatternMark],
+    limits: LedgerLimits,
+) -> Result<OriginMarks, DecodeError> {
+    let incarnation = Incarnation::from_random(reader.u64()?);
+    let everything = read_marks(reader)?;
+    let marks = read_table(reader, limits)?;
+    let of_patterns = patterns
+        .iter()
+        .filter_map(|mark| mark.origin)
+        .filter(|epoch| epoch.incarnation == incarnation)
+        .map(|epoch| epoch.sequence);
+    let head = of_patterns.fold(everything.newest().max(marks.newest()), Sequence::max);
+    Ok(OriginMarks {
+        incarnation,
+        head,
+        everything,
+        marks,
+    })
 }
 
 fn write_table(writer: &mut Writer, table: &MarkTable) {

@@ -125,6 +125,67 @@ fn r9_an_answer_produced_under_an_older_origin_position_is_dropped_at_the_edge()
 }
 
 #[test]
+fn r9_an_answer_of_an_instance_that_lags_behind_the_same_ledger_is_dropped() {
+    let mut ledger = ledger();
+    let before = ledger.epoch();
+    ledger.append(hard(&["surrogate-key:region:TX"]));
+    let produced = |produced_at| Fence {
+        filled_at: ledger.epoch(),
+        produced_at: Some(produced_at),
+    };
+    assert_eq!(ledger.verdict(&produced(before), &plan()), Verdict::Dropped);
+    assert_eq!(
+        ledger.verdict(&produced(ledger.epoch()), &plan()),
+        Verdict::Untouched
+    );
+}
+
+#[test]
+fn r9_the_ledger_knows_how_far_it_has_been_told_by_the_origin_and_so_does_its_snapshot() {
+    let origin = |incarnation, sequence| Epoch {
+        incarnation: Incarnation::from_random(incarnation),
+        sequence: Sequence::new(sequence),
+    };
+    let limits = LedgerLimits {
+        marks: 4,
+        ..LedgerLimits::default()
+    };
+    let mut edge = Ledger::new(HISTORY, limits);
+    assert_eq!(edge.origin_head(), None);
+    let scopes = [
+        "all",
+        "pattern:/a*",
+        "surrogate-key:b",
+        "prefix:/c/",
+        "host:d.example",
+    ];
+    for sequence in 1..=40_u64 {
+        let scope = scopes[usize::try_from(sequence).unwrap() % scopes.len()];
+        edge.append(Purge {
+            origin_epoch: Some(origin(1, sequence)),
+            ..soft(&[scope, &format!("exact:/{sequence}")])
+        });
+        let Ok(Update::Snapshot(copy)) =
+            Update::decode(&Update::Snapshot(edge.clone()).encode(), limits)
+        else {
+            panic!("a snapshot is read back");
+        };
+        assert_eq!(copy.origin_head(), Some(origin(1, sequence)), "{scope}");
+        assert_eq!(edge.origin_head(), copy.origin_head());
+    }
+    edge.append(Purge {
+        origin_epoch: Some(origin(1, 7)),
+        ..hard(&["all"])
+    });
+    assert_eq!(edge.origin_head(), Some(origin(1, 40)), "told again");
+    edge.append(Purge {
+        origin_epoch: Some(origin(2, 1)),
+        ..hard(&["all"])
+    });
+    assert_eq!(edge.origin_head(), Some(origin(2, 1)));
+}
+
+#[test]
 fn r11_above_the_cap_the_ledger_forgets_nothing_that_was_purged() {
     let limits = LedgerLimits {
         marks: 64,
