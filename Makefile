@@ -65,7 +65,7 @@ bench: setup-test
 	@$(ENV) node bench/http/shield.mjs
 	@$(ENV) node bench/http/edge.mjs
 	@$(ENV) cargo bench --locked -p terrace-shared --bench rules
-	@$(ENV) cargo bench --locked -p terrace-origin --all-features --bench hit --bench memory --bench layer
+	@$(ENV) cargo bench --locked -p terrace-origin --all-features --bench hit --bench ledger --bench memory --bench layer
 	@$(ENV) node scripts/bench-report.mjs
 
 conformance: setup

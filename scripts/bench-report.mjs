@@ -10,11 +10,14 @@ const LIMITS = {
   "http/decide on a stored response": 1_000,
   "key/format": 300,
   "key/encode": 300,
+  "catch-up/100,000 records": 1e9,
 };
 const PEERS = [
   { name: "memory hit, typed", ours: "memory hit/terrace, typed", peer: "memory hit/moka, no lifetime", wanted: "" },
   { name: "memory hit, typed", ours: "memory hit/terrace, typed", peer: "memory hit/moka, its own lifetime", wanted: "≤ 0.6" },
   { name: "Redis hit, alone", ours: "redis hit/terrace, 1 at once", peer: "redis hit/redis-rs GET, 1 at once", wanted: "≤ 1.1" },
+  { name: "16 purges of 256 tags at once", ours: "purges taken/terrace, 16 batches of 256 tags", peer: "purges taken/raw EVALSHA, 16 of as many bytes", wanted: "" },
+  { name: "64 purges of a tag at once", ours: "purges taken/terrace, 64 of one tag", peer: "purges taken/raw EVALSHA, 64 short ones", wanted: "" },
   { name: "64 Redis hits at once", ours: "redis hit/terrace, 64 at once", peer: "redis hit/redis-rs GET, 64 at once", wanted: "≤ 0.77" },
 ];
 
@@ -87,6 +90,13 @@ const memory = "target/criterion/memory.json";
 if (existsSync(memory)) {
   const { entries, bytes_per_entry } = JSON.parse(readFileSync(memory, "utf8"));
   lines.push("", `Memory: ${bytes_per_entry.toFixed(0)} bytes an entry beyond the value, of ${entries} entries.`);
+}
+const purges = measured.get("purges taken/terrace, 16 batches of 256 tags");
+if (purges !== undefined) lines.push("", `Purges over Redis: ${((16 * 256 * 1e9) / purges).toFixed(0)} tags/s in batches (≥ 20,000 wanted).`);
+const seen = "target/criterion/purge_seen.json";
+if (existsSync(seen)) {
+  const { p50_ms, p99_ms } = JSON.parse(readFileSync(seen, "utf8"));
+  lines.push("", `From a purge to another process's view: p50 ${p50_ms.toFixed(2)} ms, p99 ${p99_ms.toFixed(2)} ms (≤ 50 ms wanted).`);
 }
 lines.push(...servers("The shield, before a bare axum handler, and others in its place", "target/bench/shield.json", [
   { workload: "hits, 1 KiB", ours: "terrace shield", peer: "nginx", wanted: "≥ 1.1" },

@@ -118,7 +118,7 @@ fn redis_tier(criterion: &mut Criterion) {
         assert_eq!(again.await.expect("an answer").source, Source::Redis);
         let client = ::redis::Client::open(server.url()).expect("an address");
         let connection = client
-            .get_connection_manager()
+            .get_multiplexed_async_connection()
             .await
             .expect("Redis answers");
         (plans, connection)

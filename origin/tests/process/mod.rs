@@ -17,12 +17,24 @@ pub(crate) struct Process {
     pub(crate) plans: Namespace<String>,
 }
 
+/// A Redis of any shape.
+pub(crate) trait Reachable {
+    /// Its address.
+    fn url(&self) -> String;
+}
+
+impl Reachable for RedisServer {
+    fn url(&self) -> String {
+        self.url()
+    }
+}
+
 impl Process {
-    pub(crate) async fn start(server: &RedisServer) -> Self {
+    pub(crate) async fn start(server: &impl Reachable) -> Self {
         Self::with(server, OnLedgerLag::Revalidate).await
     }
 
-    pub(crate) async fn with(server: &RedisServer, on_ledger_lag: OnLedgerLag) -> Self {
+    pub(crate) async fn with(server: &impl Reachable, on_ledger_lag: OnLedgerLag) -> Self {
         let redis = Redis::connect(server.url()).await.expect("Redis answers");
         Self::over(redis, on_ledger_lag).await
     }

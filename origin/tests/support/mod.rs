@@ -1,7 +1,7 @@
 //! A real `redis-server` on a free port, and waiting with a deadline.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct RedisServer {
     port: u16,
     directory: PathBuf,
+    arguments: Vec<String>,
     process: Option<Child>,
 }
 
@@ -18,12 +19,20 @@ impl RedisServer {
     /// # Panics
     /// When there is no `redis-server`, or it does not come up.
     pub(crate) async fn start() -> Self {
+        let plain = ["--save", "", "--appendonly", "no"].map(str::to_owned);
+        Self::start_with(|_, _| plain.to_vec()).await
+    }
+
+    /// Starts one with arguments of its own, made from its directory and its port.
+    pub(crate) async fn start_with(arguments: impl FnOnce(&Path, u16) -> Vec<String>) -> Self {
         let port = free_port();
         let directory = std::env::temp_dir().join(format!("terrace-redis-{port}"));
         std::fs::create_dir_all(&directory).expect("a temporary directory");
+        let arguments = arguments(&directory, port);
         let mut server = Self {
             port,
             directory,
+            arguments,
             process: None,
         };
         server.restart().await;
@@ -34,8 +43,9 @@ impl RedisServer {
     pub(crate) async fn restart(&mut self) {
         self.kill();
         let started = Command::new("redis-server")
+            .args(&self.arguments)
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no", "--dir"])
+            .arg("--dir")
             .arg(&self.directory)
             .stdout(Stdio::null())
             .spawn();
@@ -58,7 +68,17 @@ impl RedisServer {
 
     /// Its address.
     pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/", self.port)
+        format!("redis://{}/", self.address())
+    }
+
+    /// Its host and port.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port())
+    }
+
+    /// Its port.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
     }
 
     /// What it answers to one command; none if it is an error, or nothing.
@@ -92,7 +112,7 @@ pub(crate) async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> b
     }
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("it is bound").port()
 }
