@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use parking_lot::Mutex;
 use redis::RedisResult;
 use terrace_shared::policy::Policy;
+use terrace_shared::purge::token::{Reach, Wanted};
 use terrace_shared::purge::{
     ApplyError, Epoch, Incarnation, Ledger, LedgerLimits, Purge, Record, Sequence, Update,
 };
@@ -140,15 +141,12 @@ impl PurgeLedger for RedisLedger {
     }
 
     fn met_later(&self, epoch: Epoch) {
-        let mut met = self.replica.met.lock();
-        match &mut *met {
-            Some(met) if met.incarnation == epoch.incarnation => {
-                met.sequence = met.sequence.max(epoch.sequence);
-            }
-            other => *other = Some(epoch),
-        }
-        drop(met);
+        self.replica.note_met(epoch);
         self.replica.nudge.notify_one();
+    }
+
+    fn catch_up<'a>(&'a self, wanted: &'a Wanted) -> BoxFuture<'a, ()> {
+        Box::pin(self.replica.catch_up_to(wanted))
     }
 }
 
@@ -215,9 +213,44 @@ impl Replica {
         relation
     }
 
+    /// Notes an epoch that the ledger must have reached, unless it has lost its tail (R6).
+    fn note_met(&self, epoch: Epoch) {
+        let mut met = self.met.lock();
+        match &mut *met {
+            Some(met) if met.incarnation == epoch.incarnation => {
+                met.sequence = met.sequence.max(epoch.sequence);
+            }
+            other => *other = Some(epoch),
+        }
+    }
+
+    /// Asks what the view lacks of what tokens name, unless it was told meanwhile.
+    async fn catch_up_to(&self, wanted: &Wanted) {
+        let asking = async {
+            let _turn = self.turn.lock().await;
+            if self.view.reach(wanted) == Reach::Reached {
+                return;
+            }
+            // A signed token is as good as an entry that was filled there.
+            if let Some(later) = self.view.epoch().and_then(|here| wanted.beyond(here)) {
+                self.note_met(later);
+            }
+            if let Ok(CaughtUp::Yes) = self.ask().await {
+                self.view.note_gone(wanted);
+            }
+        };
+        // In vain, the view stays where it is, and the reader is served nothing that is stored.
+        let _ = tokio::time::timeout(Self::PATIENCE, asking).await;
+    }
+
     /// Asks what the view lacks, and takes it.
     async fn catch_up(&self) -> RedisResult<()> {
         let _turn = self.turn.lock().await;
+        self.ask().await.map(drop)
+    }
+
+    /// Asks, in turn, until the view is what the ledger was.
+    async fn ask(&self) -> RedisResult<CaughtUp> {
         let mut connection = self.redis.connection.clone();
         for _ in 0..4 {
             let asked_at = self.clock.moment();
@@ -228,14 +261,14 @@ impl Replica {
                 .catch_up(&mut connection, asked.as_ref())
                 .await?;
             match self.take_lacking(lacking, asked.as_ref(), met, asked_at) {
-                CaughtUp::Yes => return Ok(()),
+                CaughtUp::Yes => return Ok(CaughtUp::Yes),
                 CaughtUp::Again => {}
                 CaughtUp::Lost(incarnation) => {
                     self.scripts.rotate(&mut connection, incarnation).await?;
                 }
             }
         }
-        Ok(()) // the view is as old as it was, and says so
+        Ok(CaughtUp::Again) // the view is as old as it was, and says so
     }
 
     fn take_lacking(
