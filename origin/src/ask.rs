@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use terrace_shared::purge::token::After;
 use terrace_shared::time::Milliseconds;
 
 use crate::answer::{LedgerLag, Source, StaleReason};
@@ -20,6 +21,8 @@ pub(crate) struct Ask {
     /// Whether the caller can use a value; a negative entry is of no use to one that wants a `T`.
     pub(crate) accepts: fn(&Value) -> bool,
     pub(crate) trust: Trust,
+    /// Nothing older than these purges is of use to the caller (R10).
+    pub(crate) after: Option<Arc<After>>,
     /// What may be served while the entry is filled, or instead.
     pub(crate) held: Option<Held>,
     pub(crate) lag: Option<LedgerLag>,
@@ -37,7 +40,7 @@ pub(crate) struct Held {
 pub(crate) enum Trust {
     /// They may.
     Stored,
-    /// Only the source: the view of the ledger is too old to judge by (R7).
+    /// Only the source: the view of the ledger is too old to judge by (R7), or lacks a purge that a token names (R10).
     SourceOnly,
 }
 

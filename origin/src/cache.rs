@@ -4,10 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use http::HeaderMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use terrace_shared::policy::Policy;
 use terrace_shared::purge::Epoch;
+use terrace_shared::purge::token::After;
 use terrace_shared::purge::wire::{PurgeRequest, PurgeState, PurgedTier, Receipt, TierReceipt};
 use terrace_shared::time::Milliseconds;
 
@@ -100,7 +102,17 @@ impl Cache {
             tiers,
             again_at_ms: None,
             token: None,
-        })
+        }
+        .with_token(engine.token_secrets.as_ref()))
+    }
+
+    /// What a request asks for by its tokens, in `Terrace-After` or in the cookie of a
+    /// [`SessionCookie`](crate::SessionCookie): for [`Namespace::after`].
+    ///
+    /// What is forged, malformed, or more than eight, is ignored and counted; so is everything, if the cache was
+    /// built without secrets.
+    pub fn after(&self, fields: &HeaderMap) -> After {
+        self.0.presented(fields).after
     }
 
     /// Where this process's view of the purge ledger stands; none while there has been none.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use terrace_shared::policy::Policy;
+use terrace_shared::purge::token::TokenSecrets;
 use terrace_shared::time::ByteCount;
 use tokio::sync::Semaphore;
 
@@ -49,6 +50,7 @@ pub struct CacheBuilder {
     #[cfg(feature = "redis")]
     redis: Option<Redis>,
     edge: Option<Edge>,
+    token_secrets: Option<TokenSecrets>,
 }
 
 impl CacheBuilder {
@@ -61,6 +63,7 @@ impl CacheBuilder {
             #[cfg(feature = "redis")]
             redis: None,
             edge: None,
+            token_secrets: None,
         }
     }
 
@@ -88,6 +91,15 @@ impl CacheBuilder {
     /// The name of the purge ledger that processes share in Redis: one for each policy. Default: `default`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
+        self
+    }
+
+    /// What signs the tokens of receipts, the same as at the edge (its secret `TERRACE_TOKEN_SECRET`): a reader who
+    /// presents one is answered by nothing older than its purge (R10).
+    ///
+    /// Default: none; then receipts have no token, and those that requests present are ignored.
+    pub fn token_secrets(mut self, secrets: TokenSecrets) -> Self {
+        self.token_secrets = Some(secrets);
         self
     }
 
@@ -131,6 +143,7 @@ impl CacheBuilder {
             bound,
             writes: Arc::new(Semaphore::new(Engine::MOST_WRITES)),
             outbox,
+            token_secrets: self.token_secrets,
             spaces: Spaces::new(self.policy),
             #[cfg(feature = "tower")]
             http: Arc::default(),

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use terrace_shared::policy::OnLedgerLag;
+use terrace_shared::purge::token::{After, Presented, Reach, TokenSecrets};
 use terrace_shared::purge::{EntryScopes, Lag, Verdict};
 use terrace_shared::stored::{Codec as ValueCodec, Compression, Content, Envelope};
 use terrace_shared::time::{Milliseconds, TimestampMillis};
@@ -33,6 +35,8 @@ pub(crate) struct Engine {
     /// Room for writes to the shared tier that nobody waits for.
     pub(crate) writes: Arc<Semaphore>,
     pub(crate) outbox: Option<Outbox>,
+    /// What signs the tokens of receipts; without it there are none, and none is believed.
+    pub(crate) token_secrets: Option<TokenSecrets>,
     pub(crate) spaces: Spaces,
     #[cfg(feature = "tower")]
     pub(crate) http: Arc<crate::http::HttpCounters>,
@@ -65,11 +69,52 @@ impl Engine {
         self.ledger.view()
     }
 
-    /// Whether stored entries may be used, by the view's age and the policy.
+    /// What the fields of a request present, counted.
+    pub(crate) fn presented(&self, fields: &HeaderMap) -> Presented {
+        let presented = Presented::of(fields, self.token_secrets.as_ref());
+        if !presented.after.is_empty() {
+            self.counters.tokens_heeded_total.add_one();
+        }
+        if presented.ignored > 0 {
+            self.counters.tokens_ignored_total.add_one();
+        }
+        presented
+    }
+
+    /// Brings the view up to the purges that `after` names, if it lacks one (R10).
+    pub(crate) async fn catch_up(&self, after: &After) {
+        if self.view().reach(&after.origin) == Reach::Behind {
+            self.ledger.catch_up(&after.origin).await;
+        }
+    }
+
+    /// The ledger's verdict on an entry, for a reader who is answered by nothing older than `after`.
+    pub(crate) fn judge(&self, entry: &impl Judged, after: Option<&After>) -> Verdict {
+        let verdict = self.view().judge(entry);
+        match after {
+            None => verdict,
+            Some(after) => self.view().reach(&after.origin).judge(verdict),
+        }
+    }
+
+    /// Whether stored entries may be used, by the view's age and the policy, and by what a reader's tokens name.
     ///
     /// # Errors
     /// When the view is too old and the policy says to fail then.
-    pub(crate) fn trust(&self, space: &Space) -> Result<(Trust, Option<LedgerLag>), LedgerLag> {
+    pub(crate) fn trust(
+        &self,
+        space: &Space,
+        after: Option<&After>,
+    ) -> Result<(Trust, Option<LedgerLag>), LedgerLag> {
+        let (trust, lag) = self.trust_by_age(space)?;
+        let reach = after.map(|after| self.view().reach(&after.origin));
+        match reach {
+            Some(Reach::Behind) => Ok((Trust::SourceOnly, lag)),
+            Some(Reach::Reached) | None => Ok((trust, lag)),
+        }
+    }
+
+    fn trust_by_age(&self, space: &Space) -> Result<(Trust, Option<LedgerLag>), LedgerLag> {
         let lag = match self.view().lag(&self.clock, self.bound) {
             Lag::Within => return Ok((Trust::Stored, None)),
             Lag::Beyond(age) => LedgerLag::Beyond(age),
@@ -84,16 +129,19 @@ impl Engine {
     }
 
     /// What memory has for `key`.
-    pub(crate) fn look_in_memory(&self, space: &Space, key: &str) -> Found {
+    pub(crate) fn look_in_memory(&self, space: &Space, key: &str, after: Option<&After>) -> Found {
         let Some(entry) = self.memory.get(key) else {
             return Found::Nothing;
         };
         let now = self.clock.now();
-        match entry.condition(self.view().judge(&entry), now) {
+        match entry.condition(self.judge(&entry, after), now) {
             Condition::Fresh if !space.is_due_early(&entry.lifetime, now) => Found::Fresh(entry),
             Condition::Fresh | Condition::Stale => Found::Wanting(entry),
             Condition::Gone => {
-                self.memory.free(key);
+                // What is of no use to this reader may be to others.
+                if entry.condition(self.view().judge(&entry), now) == Condition::Gone {
+                    self.memory.free(key);
+                }
                 Found::Nothing
             }
         }
@@ -134,7 +182,8 @@ impl Engine {
         let held = ask.held.as_ref()?;
         let now = self.clock.now();
         let lifetime = &held.entry.lifetime;
-        let stale = match held.entry.condition(self.view().judge(&held.entry), now) {
+        let verdict = self.judge(&held.entry, ask.after.as_deref());
+        let stale = match held.entry.condition(verdict, now) {
             Condition::Fresh => None,
             Condition::Stale => match reason {
                 StaleReason::Grace if !ask.space.is_in_grace(lifetime, now) => return None,
@@ -163,7 +212,7 @@ impl Engine {
     /// this request found nothing there.
     async fn take_off(&self, ask: &mut Ask, lead: Lead<Began, Landing>) -> Boarding {
         let mut found = match ask.trust {
-            Trust::Stored => self.look_in_memory(&ask.space, &ask.key),
+            Trust::Stored => self.look_in_memory(&ask.space, &ask.key, ask.after.as_deref()),
             Trust::SourceOnly => Found::Nothing,
         };
         let mut source = Source::Memory;
@@ -211,7 +260,7 @@ impl Engine {
             return Found::Nothing;
         };
         let now = self.clock.now();
-        match entry.condition(self.view().judge(&entry), now) {
+        match entry.condition(self.judge(&entry, ask.after.as_deref()), now) {
             Condition::Fresh if !space.is_due_early(&entry.lifetime, now) => {
                 space.counters.redis_hits_total.add_one();
                 Found::Fresh(self.promote(space, &ask.key, entry, payload_bytes, now))
@@ -299,6 +348,11 @@ impl Engine {
         let age = self.clock.moment().saturating_since(began.at);
         if ask.trust == Trust::SourceOnly && age > self.bound {
             return false;
+        }
+        if let Some(after) = &ask.after
+            && self.view().reach_from(began.epoch, &after.origin) == Reach::Behind
+        {
+            return false; // it began before a purge that the caller's tokens name
         }
         if began.generation == self.view().generation() {
             return true;

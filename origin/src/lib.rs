@@ -56,12 +56,14 @@ mod ledger;
 mod metrics;
 mod namespace;
 mod purge;
+mod session;
 mod space;
 mod tier;
 
 pub use terrace_shared::key::{KeyError, KeyParts};
 pub use terrace_shared::policy::Policy;
 pub use terrace_shared::purge::Epoch;
+pub use terrace_shared::purge::token::{After, TokenSecretError, TokenSecrets};
 pub use terrace_shared::purge::wire::{PurgeRequest, Receipt};
 pub use terrace_shared::time::ByteCount;
 
@@ -82,6 +84,7 @@ pub use crate::metrics::{
 pub use crate::namespace::Namespace;
 pub use crate::purge::Purge;
 pub use crate::purge::edge::Edge;
+pub use crate::session::SessionCookie;
 #[cfg(feature = "redis")]
 pub use crate::tier::redis::Redis;
 

@@ -126,6 +126,10 @@ counters! {
         purges_total,
         /// Purges that it did not take.
         purge_errors_total,
+        /// Requests with a token that was believed.
+        tokens_heeded_total,
+        /// Requests with a token that was not.
+        tokens_ignored_total,
     }
 }
 

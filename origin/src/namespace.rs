@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use terrace_shared::key::{KeyError, KeyParts};
 use terrace_shared::policy::KeySpace;
+use terrace_shared::purge::token::After;
 use terrace_shared::purge::wire::Receipt;
 use terrace_shared::time::Milliseconds;
 
@@ -25,6 +26,8 @@ use crate::space::Space;
 pub struct Namespace<T> {
     cache: Cache,
     space: Arc<Space>,
+    /// What its reader's tokens ask for; none if that is nothing.
+    after: Option<Arc<After>>,
     values: PhantomData<fn() -> T>,
 }
 
@@ -45,7 +48,23 @@ impl<T: Send + Sync + 'static> Namespace<T> {
         Self {
             cache,
             space,
+            after: None,
             values: PhantomData,
+        }
+    }
+
+    /// The same namespace for a reader who presents tokens: nothing older than the purges that they name answers
+    /// it, at once (R10).
+    ///
+    /// The purge ledger is asked first, once, if this process has not heard of them; if it does not answer within
+    /// two seconds, the source does. No fill from before them is waited for, nor is an entry that is softly purged
+    /// served while it is filled again. [`Cache::after`] reads the tokens of a request.
+    #[must_use]
+    pub fn after(&self, after: &After) -> Self {
+        let after = Some(after).filter(|after| !after.is_empty());
+        Self {
+            after: after.cloned().map(Arc::new),
+            ..self.clone()
         }
     }
 
@@ -198,6 +217,9 @@ impl<T: Send + Sync + 'static> Namespace<T> {
 
     /// Answers from what is stored or from somebody else's fill, or begins one.
     async fn enter<X: Filled<T>, E>(&self, key: &KeyParts) -> Result<Entered<X::Answer>, Error<E>> {
+        if let Some(after) = &self.after {
+            self.cache.engine().catch_up(after).await;
+        }
         let mut ask = match self.look::<X, E>(key)? {
             Looked::Answered(answer) => return Ok(Entered::Answered(answer)),
             Looked::Asking(ask) => ask,
@@ -225,12 +247,13 @@ impl<T: Send + Sync + 'static> Namespace<T> {
             source,
         })?;
         let engine = self.cache.engine();
-        let (trust, lag) = engine.trust(space).map_err(|lag| Error::LedgerLag {
+        let after = self.after.as_deref();
+        let (trust, lag) = engine.trust(space, after).map_err(|lag| Error::LedgerLag {
             lag,
             bound: engine.bound,
         })?;
         let found = match trust {
-            Trust::Stored => engine.look_in_memory(space, &key),
+            Trust::Stored => engine.look_in_memory(space, &key, after),
             Trust::SourceOnly => Found::Nothing,
         };
         let mut held = None;
@@ -262,6 +285,7 @@ impl<T: Send + Sync + 'static> Namespace<T> {
             key: key.into(),
             accepts: accepts::<T, X>,
             trust,
+            after: self.after.clone(),
             held,
             lag,
         }))
@@ -333,6 +357,7 @@ impl<T> Clone for Namespace<T> {
         Self {
             cache: self.cache.clone(),
             space: self.space.clone(),
+            after: self.after.clone(),
             values: PhantomData,
         }
     }

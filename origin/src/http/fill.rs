@@ -14,6 +14,7 @@ use terrace_shared::http::{
 };
 use terrace_shared::outcome::ForwardReason;
 use terrace_shared::policy::OnLedgerLag;
+use terrace_shared::purge::token::Reach;
 use terrace_shared::purge::{EntryScopes, Lag, Verdict};
 use terrace_shared::time::Milliseconds;
 use tokio::sync::oneshot;
@@ -212,6 +213,11 @@ fn is_joinable(visit: &Visit, began: &Began, company: Company) -> bool {
     };
     if distrusts && age > Milliseconds::from(visit.route().purge_bound) {
         return false;
+    }
+    if let Some(after) = &visit.after
+        && engine.view().reach_from(began.epoch, &after.origin) == Reach::Behind
+    {
+        return false; // it began before a purge that the request's tokens name
     }
     if began.generation == engine.view().generation() {
         return true;

@@ -88,7 +88,7 @@ pub(super) fn put(visit: &Visit, entry: &Arc<Entry>) {
     }
     let key = visit.site.key_of(visit, &entry.head);
     let now = visit.clock().timestamp();
-    let judge = |entry: &Arc<Entry>| visit.verdict(entry);
+    let judge = |entry: &Arc<Entry>| visit.ledgers_verdict(entry);
     match visit.site.memory.put(&key, entry, judge, now) {
         Kept::Yes => {}
         Kept::No => return,

@@ -103,7 +103,7 @@ pub(super) async fn look_in_shared(visit: &Visit, found: &Found) -> Option<(Deci
         return None;
     }
     let now = visit.clock().timestamp();
-    let judge = |entry: &Arc<Entry>| visit.verdict(entry);
+    let judge = |entry: &Arc<Entry>| visit.ledgers_verdict(entry);
     visit.site.memory.put(&visit.intake.key, &entry, judge, now);
     let merged: Variants = found.variants.with(&entry, judge, now)?;
     let (decision, mut found) = judged(visit, Arc::new(merged), Place::Memory);

@@ -15,7 +15,7 @@ use super::CacheBody;
 use super::asked::ask;
 use super::error::BoxError;
 use super::post::Post;
-use super::respond::sign;
+use super::respond::{earliest, said_in, sign};
 use super::site::Site;
 use super::visit::Passing;
 
@@ -62,7 +62,7 @@ where
     head.headers = pass_fields(&head.headers, now, rules.decide());
     let said = CacheStatus::forward(&site.config.name, reason).forward_status(head.status);
     let epoch = match site.config.surrogate_keys {
-        Exposure::Send => epoch,
+        Exposure::Send => earliest(epoch, said_in(&head.headers)),
         Exposure::Strip => None,
     };
     let (said, body) = match post.zip(stored) {

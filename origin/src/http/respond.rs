@@ -1,6 +1,7 @@
 //! Answers made of stored responses, and of the service's.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use ::http::header::HeaderName;
 use ::http::{HeaderMap, HeaderValue, Response};
@@ -62,7 +63,7 @@ impl Place {
 /// The answer from what is stored.
 pub(super) fn respond<B>(
     visit: &Visit,
-    entry: &Entry,
+    entry: &Arc<Entry>,
     age: DeltaSeconds,
     said: &CacheStatus,
 ) -> Response<CacheBody<B>> {
@@ -74,7 +75,7 @@ pub(super) fn respond<B>(
         AnswerBody::Range(range) => CacheBody::whole(cut(&entry.body, *range)),
         AnswerBody::Multipart { parts, end } => multipart(&entry.body, parts, end),
     };
-    finish(visit, answer, body, said, visit.epoch)
+    finish(visit, answer, body, said, visit.epoch_of(entry))
 }
 
 /// The answer from what is being stored. It flows on whole: a part of it would still need all of it to pass.
@@ -92,7 +93,9 @@ pub(super) fn respond_growing<B>(
             CacheBody::growing(reader)
         }
     };
-    finish(visit, answer, body, said, growing.epoch)
+    let produced_at = growing.head.fence().produced_at;
+    let epoch = earliest(growing.epoch, produced_at);
+    finish(visit, answer, body, said, epoch)
 }
 
 /// The service's own answer, as it goes to the client.
@@ -103,10 +106,27 @@ pub(super) fn pass_on<B>(
     epoch: Option<Epoch>,
 ) -> Response<CacheBody<B>> {
     let mut head = answer.head;
+    let epoch = earliest(epoch, said_in(&head.headers));
     let rules = visit.intake.rules.decide();
     head.headers = pass_fields(&head.headers, answer.received_at.timestamp(), rules);
-    sign(&visit.site, &mut head.headers, said, epoch);
+    sign(&visit.site, &mut head.headers, &visit.said(said), epoch);
     Response::from_parts(head, answer.body)
+}
+
+/// Under which epoch a response was produced that began here at `own`, when its service has said `theirs`: the
+/// earlier one, if the two share a ledger (R9).
+pub(super) fn earliest(own: Option<Epoch>, theirs: Option<Epoch>) -> Option<Epoch> {
+    let own = own?;
+    let theirs = theirs.filter(|theirs| theirs.incarnation == own.incarnation);
+    Some(match theirs {
+        Some(theirs) if theirs.sequence < own.sequence => theirs,
+        Some(_) | None => own,
+    })
+}
+
+/// The epoch that a service has said in its response.
+pub(super) fn said_in(fields: &HeaderMap) -> Option<Epoch> {
+    fields.get(EPOCH_FIELD)?.to_str().ok()?.parse().ok()
 }
 
 /// Adds what this cache says of itself.
@@ -148,7 +168,7 @@ fn finish<B>(
     epoch: Option<Epoch>,
 ) -> Response<CacheBody<B>> {
     let mut fields = answer.fields;
-    sign(&visit.site, &mut fields, said, epoch);
+    sign(&visit.site, &mut fields, &visit.said(said), epoch);
     let mut response = Response::new(body);
     *response.status_mut() = answer.status;
     *response.headers_mut() = fields;

@@ -5,7 +5,8 @@
 //! 2. What the cache has no part in **passes** ([`pass`]): unsafe methods, which invalidate their URL if they
 //!    succeed, bypassed routes, upgrades.
 //! 3. **Look up** in memory ([`look_up`]). Whatever is there is judged by the ledger (has a purge named it
-//!    since it was filled?) and then by HTTP.
+//!    since it was filled?) and then by HTTP. Where the request's tokens name a purge that this process has not
+//!    heard of, the ledger is asked first; and nothing older than that purge answers (R10).
 //! 4. **Reuse** it at once, also when it is stale and may be: then it is refreshed behind the answer.
 //! 5. Or **fill** ([`fill`]): one request for all that want the same looks into Redis, asks the service, and
 //!    its answer streams to all of them and into the stores, with its surrogate keys, its lifetime and the
@@ -109,6 +110,13 @@ where
         }
         let method = request.method().clone();
         match Visit::begin(&self.site, request) {
+            Begun::Cache(visit) if visit.is_behind() => {
+                let inner = self.inner.clone();
+                ResponseFuture::later(async move {
+                    let visit = visit.caught_up().await;
+                    serve(&visit, || Asked::new(inner.clone())).await
+                })
+            }
             Begun::Cache(visit) => serve(&visit, || Asked::new(self.inner.clone())),
             Begun::Pass(passing) => later(*passing),
             Begun::Refused(error) => {

@@ -1,5 +1,6 @@
 //! One request on its way through the cache, with everything that was read of it once.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use ::http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
@@ -9,6 +10,8 @@ use terrace_shared::intake::{Handling, Intake, Target, TargetError};
 use terrace_shared::key::EncodedKey;
 use terrace_shared::outcome::{CacheStatus, ForwardReason, StaleReason};
 use terrace_shared::policy::{Route, RouteClass};
+use terrace_shared::purge::token::{After, Reach};
+use terrace_shared::purge::wire::AFTER_FIELD;
 use terrace_shared::purge::{Epoch, Lag, Verdict};
 use terrace_shared::time::{DeltaSeconds, Milliseconds, TimestampMillis};
 
@@ -32,6 +35,10 @@ pub(super) struct Visit {
     pub(super) lag: Lag,
     /// Where the view stood before anything was judged, if answers say so (R9).
     pub(super) epoch: Option<Epoch>,
+    /// Nothing older than these purges may answer it; none if it presents no token that is believed (R10).
+    pub(super) after: Option<After>,
+    /// Tokens that it presents and that are not believed.
+    ignored_tokens: usize,
 }
 
 /// How a request begins.
@@ -107,12 +114,14 @@ impl Visit {
         (uri, version, extensions): (Uri, Version, Extensions),
         now: TimestampMillis,
     ) -> Self {
-        let view = site.engine().view();
-        let epoch = site.shows_epochs().then(|| view.epoch()).flatten();
-        let bound = Milliseconds::from(intake.rules.route().purge_bound);
+        // One look-up, for a request that presents none.
+        let presented = intake.fields.contains_key(AFTER_FIELD);
+        let presented = presented.then(|| site.engine().presented(&intake.fields));
+        let presented = presented.unwrap_or_default();
+        let (lag, epoch) = standing(site, &intake);
         let (intake, plain_key) = site.under_search_rule(intake);
         Self {
-            lag: view.lag(&site.engine().clock, bound),
+            lag,
             site: site.clone(),
             intake,
             plain_key,
@@ -121,7 +130,28 @@ impl Visit {
             extensions,
             now,
             epoch,
+            after: Some(presented.after).filter(|after| !after.is_empty()),
+            ignored_tokens: presented.ignored,
         }
+    }
+
+    /// Whether the view of the ledger may lack a purge that the request's tokens name.
+    pub(super) fn is_behind(&self) -> bool {
+        let view = self.site.engine().view();
+        let reach = |after: &After| view.reach(&after.origin);
+        self.after.as_ref().map(reach) == Some(Reach::Behind)
+    }
+
+    /// The same request, when the view has been brought up to what its tokens name, if that can be done (R10).
+    pub(super) async fn caught_up(mut self: Arc<Self>) -> Arc<Self> {
+        if let Some(after) = &self.after {
+            self.site.engine().catch_up(after).await;
+        }
+        let (lag, epoch) = standing(&self.site, &self.intake);
+        if let Some(visit) = Arc::get_mut(&mut self) {
+            (visit.lag, visit.epoch) = (lag, epoch);
+        }
+        self
     }
 
     /// A POST, as far as storing its answer is concerned; none if the cache has no part in it.
@@ -153,6 +183,8 @@ impl Visit {
             extensions: Extensions::new(),
             now,
             epoch: None,
+            after: None,
+            ignored_tokens: 0,
         }))
     }
 
@@ -166,8 +198,22 @@ impl Visit {
         self.site.engine().clock.now()
     }
 
-    /// The ledger's verdict on what is stored, under the name of this request too (R3).
+    /// What may be made of what is stored: the ledger's verdict, and what the request's tokens leave of it (R3, R10).
     pub(super) fn verdict(&self, entry: &Arc<Entry>) -> Verdict {
+        self.under_tokens(self.ledgers_verdict(entry))
+    }
+
+    /// What a request with tokens may make of what the ledger has given `verdict` on.
+    pub(super) fn under_tokens(&self, verdict: Verdict) -> Verdict {
+        let view = self.site.engine().view();
+        match &self.after {
+            None => verdict,
+            Some(after) => view.reach(&after.origin).judge(verdict),
+        }
+    }
+
+    /// The ledger's verdict on what is stored, under the name of this request too, whoever asks.
+    pub(super) fn ledgers_verdict(&self, entry: &Arc<Entry>) -> Verdict {
         let view = self.site.engine().view();
         let verdict = view.judge(entry);
         if self.plain_key.is_none() {
@@ -188,6 +234,31 @@ impl Visit {
             None => verdict,
             Some(scopes) => verdict.worse(view.verdict(head.fence(), &scopes)),
         }
+    }
+
+    /// Under which epoch an answer from what is stored was produced, if answers say so (R9).
+    ///
+    /// A purge that has softened it is later than that, whatever the view knows by now: a cache in front that was
+    /// given a stale answer must not take it for one from after the purge.
+    pub(super) fn epoch_of(&self, entry: &Arc<Entry>) -> Option<Epoch> {
+        let epoch = self.epoch?;
+        match self.ledgers_verdict(entry) {
+            Verdict::Untouched => Some(epoch),
+            Verdict::Softened | Verdict::Dropped => Some(entry.filled_under().filled_at),
+        }
+    }
+
+    /// What is said of an answer, and of the tokens that the request presents.
+    pub(super) fn said<'a>(&self, said: &'a CacheStatus) -> Cow<'a, CacheStatus> {
+        let mut said = Cow::Borrowed(said);
+        let mut add = |detail| said = Cow::Owned(said.as_ref().clone().detail(detail));
+        if self.ignored_tokens > 0 {
+            add("after-ignored");
+        }
+        if self.is_behind() {
+            add("after-unreached");
+        }
+        said
     }
 
     /// The key under which responses that say nothing about queries are stored.
@@ -243,6 +314,14 @@ impl Visit {
         parts.path_and_query = text.parse().ok();
         Uri::from_parts(parts).unwrap_or_else(|_| self.uri.clone())
     }
+}
+
+/// How old the view of the ledger is, against the route's bound; and where it stands, if answers say so.
+fn standing(site: &Site, intake: &Intake) -> (Lag, Option<Epoch>) {
+    let view = site.engine().view();
+    let epoch = site.shows_epochs().then(|| view.epoch()).flatten();
+    let bound = Milliseconds::from(intake.rules.route().purge_bound);
+    (view.lag(&site.engine().clock, bound), epoch)
 }
 
 /// What a request asks for: its own host, or that of its `Host` field, or the layer's.

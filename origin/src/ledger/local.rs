@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use terrace_shared::purge::token::Wanted;
 use terrace_shared::purge::{Epoch, Incarnation, LedgerLimits, Purge};
 use terrace_shared::time::Milliseconds;
 
@@ -50,4 +51,9 @@ impl PurgeLedger for LocalLedger {
     }
 
     fn met_later(&self, _epoch: Epoch) {} // this view is the authority: nothing is ahead of it
+
+    fn catch_up<'a>(&'a self, wanted: &'a Wanted) -> BoxFuture<'a, ()> {
+        self.0.note_gone(wanted); // for the same reason, what it does not know of is another history's
+        Box::pin(std::future::ready(()))
+    }
 }

@@ -9,6 +9,7 @@ mod view;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use terrace_shared::purge::token::Wanted;
 use terrace_shared::purge::{Epoch, Purge};
 use terrace_shared::time::Milliseconds;
 
@@ -52,4 +53,9 @@ pub(crate) trait PurgeLedger: Send + Sync {
     /// Notes that an entry was met which was filled at `epoch`, further along than the view: the view is
     /// behind, or the ledger has lost its tail (R6).
     fn met_later(&self, epoch: Epoch);
+
+    /// Brings this process's view up to the purges that tokens name, by one question at most (R10).
+    ///
+    /// When the answer does not come in time, or does not reach that far, the view says so: [`View::reach`].
+    fn catch_up<'a>(&'a self, wanted: &'a Wanted) -> BoxFuture<'a, ()>;
 }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use terrace_shared::policy::Policy;
+use terrace_shared::purge::token::Wanted;
 use terrace_shared::purge::{Epoch, Purge};
 use terrace_shared::time::Milliseconds;
 use tokio::task::AbortHandle;
@@ -91,5 +92,9 @@ impl PurgeLedger for RedisLedger {
 
     fn met_later(&self, epoch: Epoch) {
         self.replica.met_later(epoch);
+    }
+
+    fn catch_up<'a>(&'a self, wanted: &'a Wanted) -> BoxFuture<'a, ()> {
+        Box::pin(self.replica.catch_up_with(wanted))
     }
 }

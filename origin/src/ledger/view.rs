@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
+use terrace_shared::purge::token::{GoneHistories, Reach, Wanted};
 use terrace_shared::purge::{
     EntryScopes, Epoch, Fence, Incarnation, Lag, Ledger, LedgerLimits, Replica, Verdict,
 };
@@ -20,6 +21,8 @@ pub(crate) struct View {
     authority: Authority,
     replica: RwLock<Replica>,
     generation: AtomicU64,
+    /// Histories that tokens have named, and that the authority has left behind.
+    gone: Mutex<GoneHistories>,
     /// When the replica was last known to be the authority's equal; zero on the wall clock while it never was.
     confirmed_wall: AtomicU64,
     confirmed_steady: AtomicU64,
@@ -69,6 +72,7 @@ impl View {
             authority: Authority::Elsewhere,
             replica: RwLock::new(Replica::default()),
             generation: AtomicU64::new(0),
+            gone: Mutex::default(),
             confirmed_wall: AtomicU64::new(0),
             confirmed_steady: AtomicU64::new(0),
         }
@@ -118,6 +122,24 @@ impl View {
     /// Judges what is not, or not yet, an entry.
     pub(crate) fn verdict(&self, fence: &Fence, scopes: &EntryScopes) -> Verdict {
         self.replica.read().verdict(fence, scopes)
+    }
+
+    /// How the view stands against the purges that tokens name (R10).
+    pub(crate) fn reach(&self, wanted: &Wanted) -> Reach {
+        self.reach_from(self.epoch(), wanted)
+    }
+
+    /// How whatever began at `position` stands against them.
+    pub(crate) fn reach_from(&self, position: Option<Epoch>, wanted: &Wanted) -> Reach {
+        wanted.reach(position, &self.gone.lock())
+    }
+
+    /// Notes that the authority has answered a question asked after `wanted` was presented: what the view does not
+    /// know of then is another history's, and is not asked for again.
+    pub(crate) fn note_gone(&self, wanted: &Wanted) {
+        if let Some(here) = self.epoch() {
+            self.gone.lock().note(wanted, here);
+        }
     }
 
     /// How far behind the authority the view may be, against `bound` (R7).

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 use terrace_shared::policy::OnLedgerLag;
+use terrace_shared::purge::token::Wanted;
 use terrace_shared::purge::{
     Epoch, Incarnation, Ledger, LedgerLimits, Purge as Record, Sequence, Update,
 };
@@ -160,6 +161,10 @@ impl PurgeLedger for FarLedger {
 
     fn met_later(&self, epoch: Epoch) {
         self.met.lock().push(epoch);
+    }
+
+    fn catch_up<'a>(&'a self, _: &'a Wanted) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
     }
 }
 

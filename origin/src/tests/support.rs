@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use terrace_shared::policy::{EarlyRefresh, KeySpace, Policy};
+use terrace_shared::purge::token::TokenSecrets;
 use terrace_shared::time::{DeltaSeconds, Milliseconds, TimestampMillis};
 use tokio::sync::oneshot;
 
@@ -120,6 +121,7 @@ impl World {
     pub(super) fn process(&self) -> Process {
         let cache = Cache::builder(self.policy.clone())
             .clock(&self.clock)
+            .token_secrets(secrets())
             .assemble(Some(self.tier.clone()), self.ledger.clone(), None);
         let plans = cache.namespace(NAMESPACE).expect("the policy has it");
         Process { cache, plans }
@@ -137,6 +139,11 @@ impl Process {
     pub(super) fn counted(&self) -> NamespaceStats {
         self.cache.stats().namespaces[NAMESPACE]
     }
+}
+
+/// What signs the tokens of all processes.
+pub(crate) fn secrets() -> TokenSecrets {
+    TokenSecrets::parse("what signs tokens here").expect("long enough")
 }
 
 pub(super) fn policy(change: impl FnOnce(&mut KeySpace)) -> Policy {

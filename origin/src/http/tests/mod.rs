@@ -6,3 +6,4 @@ mod serving;
 mod streaming;
 mod support;
 mod tiers;
+mod tokens;

@@ -23,7 +23,7 @@ use crate::clock::ManualClock;
 use crate::http::store::Entry;
 use crate::http::{BodyError, CacheBody, CacheLayer, CacheService, HttpStats};
 use crate::ledger::{LocalLedger, PurgeLedger};
-use crate::tests::MapTier;
+use crate::tests::{MapTier, secrets};
 use crate::{Cache, Purge};
 
 pub(super) const FRESH: (&str, &str) = ("cache-control", "max-age=60");
@@ -123,6 +123,7 @@ impl World {
         let tier = self.tier.clone().map(|tier| tier as _);
         let cache = Cache::builder(self.policy.clone())
             .clock(&self.clock)
+            .token_secrets(secrets())
             .assemble(tier, self.ledger.clone(), None);
         let origin = Origin::default();
         let layer = change(CacheLayer::new(cache.clone()));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use terrace_shared::policy::{OnLedgerLag, PathPattern, Policy, Route, RouteClass};
+use terrace_shared::purge::token::Wanted;
 use terrace_shared::purge::{Incarnation, Ledger, LedgerLimits, Purge, Update};
 use terrace_shared::time::{DeltaSeconds, Milliseconds, TimestampMillis};
 
@@ -207,6 +208,10 @@ impl PurgeLedger for Elsewhere {
     }
 
     fn met_later(&self, _: crate::Epoch) {}
+
+    fn catch_up<'a>(&'a self, _: &'a Wanted) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 #[tokio::test]

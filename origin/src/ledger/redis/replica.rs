@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use parking_lot::Mutex;
 use redis::RedisResult;
 use terrace_shared::policy::Policy;
+use terrace_shared::purge::token::{Reach, Wanted};
 use terrace_shared::purge::{
     ApplyError, Epoch, Incarnation, Ledger, LedgerLimits, Record, Sequence, Update,
 };
@@ -51,6 +52,14 @@ enum CaughtUp {
     Again,
     /// The ledger has lost a part of this history (R6).
     Lost(Incarnation),
+}
+
+/// Whether the view has become what the ledger was when it was asked.
+#[must_use]
+enum Level {
+    Reached(SnapshotWanted),
+    /// Purges came in between again and again.
+    Missed,
 }
 
 impl Replica {
@@ -104,6 +113,12 @@ impl Replica {
 
     /// Notes that an entry was met which was filled at `epoch`, further along than the view.
     pub(super) fn met_later(&self, epoch: Epoch) {
+        self.note_met(epoch);
+        self.nudge.notify_one();
+    }
+
+    /// Notes an epoch that the ledger must have reached, unless it has lost its tail (R6).
+    fn note_met(&self, epoch: Epoch) {
         let mut met = self.met.lock();
         match &mut *met {
             Some(met) if met.incarnation == epoch.incarnation => {
@@ -111,8 +126,6 @@ impl Replica {
             }
             other => *other = Some(epoch),
         }
-        drop(met);
-        self.nudge.notify_one();
     }
 
     /// Has the purge appended; a second time if the connection turned out to be a dead one, which does no harm.
@@ -176,12 +189,32 @@ impl Replica {
     /// Asks what the view lacks, and takes it, page by page.
     pub(super) async fn catch_up(&self) -> RedisResult<()> {
         let turn = self.turn.lock().await;
-        let wanted = self.ask_until_level().await?;
+        let level = self.ask_until_level().await?;
         drop(turn);
-        match wanted {
-            SnapshotWanted::Yes => self.write_snapshot().await,
-            SnapshotWanted::No => Ok(()),
+        match level {
+            Level::Reached(SnapshotWanted::Yes) => self.write_snapshot().await,
+            Level::Reached(SnapshotWanted::No) | Level::Missed => Ok(()),
         }
+    }
+
+    /// Asks what the view lacks of what tokens name, unless it was told meanwhile.
+    pub(super) async fn catch_up_with(&self, wanted: &Wanted) {
+        let asking = async {
+            let _turn = self.turn.lock().await;
+            if self.view.reach(wanted) == Reach::Reached {
+                return;
+            }
+            // A signed token is as good as an entry that was filled there.
+            if let Some(later) = self.view.epoch().and_then(|here| wanted.beyond(here)) {
+                self.note_met(later);
+            }
+            // A snapshot, if one is wanted, is left to the loop.
+            if let Ok(Level::Reached(_)) = self.ask_until_level().await {
+                self.view.note_gone(wanted);
+            }
+        };
+        // In vain, the view stays where it is, and the reader is served nothing that is stored.
+        let _ = tokio::time::timeout(Self::PATIENCE, asking).await;
     }
 
     /// Catches up unless somebody else has done so, at least to `place`, while this one waited for its turn.
@@ -195,7 +228,7 @@ impl Replica {
         self.state_of(place)
     }
 
-    async fn ask_until_level(&self) -> RedisResult<SnapshotWanted> {
+    async fn ask_until_level(&self) -> RedisResult<Level> {
         let mut connection = self.redis.connection.clone();
         let mut attempts = 0;
         while attempts < 4 {
@@ -207,7 +240,7 @@ impl Replica {
                 .catch_up(&mut connection, asked.as_ref(), self.keep)
                 .await?;
             match self.take_lacking(lacking, asked.as_ref(), met, asked_at) {
-                CaughtUp::Yes(wanted) => return Ok(wanted),
+                CaughtUp::Yes(wanted) => return Ok(Level::Reached(wanted)),
                 CaughtUp::More => {} // each page leads further
                 CaughtUp::Again => attempts += 1,
                 CaughtUp::Lost(incarnation) => {
@@ -216,7 +249,7 @@ impl Replica {
                 }
             }
         }
-        Ok(SnapshotWanted::No) // the view is as old as it was, and says so
+        Ok(Level::Missed) // the view is as old as it was, and says so
     }
 
     fn take_lacking(
