@@ -9,20 +9,26 @@ use terrace_shared::http::{
 };
 use terrace_shared::intake::{ROUTE_KEYS, route_keys};
 use terrace_shared::outcome::{CacheStatus, ForwardReason};
+use terrace_shared::purge::compat::PURGE_METHOD;
 use terrace_shared::purge::{Epoch, Fence, Purge, PurgeMode, Scope, Verdict};
 use worker::web_sys;
 
 use crate::convert::{self, ResponseBody};
 use crate::observe::{self, Count};
 use crate::origin::{self, OriginAnswer};
-use crate::purge::client;
+use crate::purge::{client, compat};
 use crate::refusal::Refusal;
 use crate::store::{self, Entry, StoredBody};
 use crate::visit::Visit;
 use crate::{clock, fill, parts, search};
 
 /// Sends the request to the origin, and its answer to the client.
+///
+/// But for one: a `PURGE` is for the cache itself.
 pub(crate) async fn pass(visit: &Rc<Visit>, reason: ForwardReason) -> web_sys::Response {
+    if visit.method.as_str() == PURGE_METHOD {
+        return compat::purge_url(visit).await;
+    }
     observe::count(Count::Forwarded);
     let fields = request_fields(&visit.intake.fields, ForwardAs::Client);
     let body = visit.request.body();

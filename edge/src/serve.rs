@@ -30,7 +30,7 @@ use crate::fill;
 use crate::flight::{self, Claim, Turn};
 use crate::observe::{self, Count};
 use crate::pass::pass;
-use crate::purge::handler;
+use crate::purge::{compat, handler};
 use crate::refusal::Refusal;
 use crate::respond::{Fields, Place, respond};
 use crate::search;
@@ -48,8 +48,12 @@ pub(crate) async fn serve(
         Ok(edge) => edge,
         Err(error) => return Refusal::misconfigured(&error).answer(),
     };
-    if handler::is_own_path(&request.url()) {
+    let url = request.url();
+    if handler::is_own_path(&url) {
         return handler::answer(&request, &edge).await;
+    }
+    if let Some(answer) = compat::answer(&request, &url, &edge).await {
+        return answer;
     }
     let visit = match Visit::begin(request, edge, context) {
         Ok(visit) => Rc::new(visit),

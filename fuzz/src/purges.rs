@@ -160,13 +160,19 @@ pub(crate) fn tokens(bytes: &[u8]) {
     let Ok(tokens) = Tokens::from_json(json) else {
         return;
     };
-    if let Some(token) = tokens.authenticate(presented) {
-        let _ = token.first_forbidden(&[Scope::All]);
+    let now = Timestamp::from_unix_seconds(1_000);
+    if let Ok(token) = tokens.authenticate(Some(presented), now) {
+        let _ = token.check(&Purge {
+            mode: PurgeMode::Hard,
+            scopes: vec![Scope::All],
+            at: TimestampMillis::from_unix_millis(1_000_000),
+            origin_epoch: None,
+        });
     }
     // Whoever presents a hash knows no token.
     for hash in json.split('"').filter(|part| part.len() == 64) {
         assert!(
-            tokens.authenticate(hash).is_none(),
+            tokens.authenticate(Some(hash), now).is_err(),
             "a hash is taken for its token"
         );
     }

@@ -115,7 +115,8 @@ async fn the_purge_method_reaches_a_url() {
     assert!(shield.get("/x?a=2").await.is_hit());
 
     let soft = [fields[0], ("fastly-soft-purge", "1")];
-    let receipt = shield.client.send(purge(), "/x?a=2", &soft, "").await;
-    assert_eq!(receipt.json()["mode"], "soft");
+    let done = shield.client.send(purge(), "/x?a=2", &soft, "").await;
+    assert_eq!(done.json()["status"], "ok", "{}", done.text());
+    assert!(done.field("terrace-receipt").contains(r#""mode":"soft""#));
     assert_eq!(origin.requests("/x?a=1").len(), 2);
 }

@@ -1,15 +1,14 @@
 //! Terrace's own endpoints: purge and status.
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::HeaderMap;
 use serde::Serialize;
 use terrace_shared::http::BodyEnd;
 use terrace_shared::outcome::{CacheStatus, ForwardReason};
-use terrace_shared::purge::auth::{self, Token, Tokens};
+use terrace_shared::purge::compat::{Answer, Call, Dialect, Refusal};
 use terrace_shared::purge::wire::{
     PURGE_PATH, PurgeRequest, PurgeState, PurgedTier, Receipt, STATUS_PATH, TierReceipt,
 };
-use terrace_shared::purge::{Epoch, Purge, PurgeMode};
+use terrace_shared::purge::{Epoch, PurgeMode};
 use terrace_shared::time::{ByteCount, Milliseconds, TimestampMillis};
 use worker::web_sys;
 
@@ -24,17 +23,6 @@ const OWN_PATHS: &str = "/.terrace/";
 
 /// Longest body of a purge: 1,024 scopes of 1 KiB each.
 const LONGEST_BODY: ByteCount = ByteCount::mebibytes(1);
-
-/// A request that is not carried out, as its client sees it.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-struct Refusal {
-    #[serde(skip)]
-    status: StatusCode,
-    #[serde(skip)]
-    field: Option<(HeaderName, HeaderValue)>,
-    error: String,
-    hint: &'static str,
-}
 
 #[derive(Serialize)]
 struct Status {
@@ -53,95 +41,79 @@ pub(crate) fn is_own_path(url: &str) -> bool {
 /// Answers a request to one of Terrace's own paths.
 pub(crate) async fn answer(request: &web_sys::Request, edge: &Edge) -> web_sys::Response {
     let method = request.method();
-    let outcome = match path_of(&request.url()) {
-        PURGE_PATH => match purge(request, &method, edge).await {
-            Ok(receipt) => {
-                observe::count(Count::PurgeAccepted);
-                return json(StatusCode::OK, None, &receipt);
-            }
-            Err(refusal) => {
-                observe::count(Count::PurgeRefused);
-                refusal
-            }
+    let refusal = match (path_of(&request.url()), &*method) {
+        (PURGE_PATH, "POST") => {
+            let fields = convert::header_map(&request.headers());
+            return carry_out(&Call::own(), &fields, request.body(), edge).await;
+        }
+        (STATUS_PATH, "GET" | "HEAD") => {
+            return send(Answer::json(http::StatusCode::OK, &status()));
+        }
+        (PURGE_PATH, _) => {
+            observe::count(Count::PurgeRefused);
+            wrong_method(method, "POST")
+        }
+        (STATUS_PATH, _) => wrong_method(method, "GET, HEAD"),
+        (path, _) => Refusal::NoSuchPath {
+            path: path.to_owned(),
+            hint: "Terrace answers at /.terrace/purge and /.terrace/status",
         },
-        STATUS_PATH => match status(&method) {
-            Ok(status) => return json(StatusCode::OK, None, &status),
-            Err(refusal) => refusal,
-        },
-        path => Refusal::new(
-            StatusCode::NOT_FOUND,
-            format!("there is no {path}"),
-            "Terrace answers at /.terrace/purge and /.terrace/status",
-        ),
     };
-    json(outcome.status, outcome.field.clone(), &outcome)
+    send(refusal.answer(Dialect::Terrace))
 }
 
-async fn purge(request: &web_sys::Request, method: &str, edge: &Edge) -> Result<Receipt, Refusal> {
-    let tokens = edge.config.tokens.as_ref().map_err(|error| {
-        Refusal::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            error.to_string(),
-            "the operator has to set it right",
-        )
+/// Purges what `call` asks for, and answers in its words.
+pub(super) async fn carry_out(
+    call: &Call,
+    fields: &HeaderMap,
+    body: Option<web_sys::ReadableStream>,
+    edge: &Edge,
+) -> web_sys::Response {
+    let answer = match purge(call, fields, body, edge).await {
+        Ok((request, receipt)) => {
+            observe::count(Count::PurgeAccepted);
+            call.carried_out(&request, &receipt)
+        }
+        Err(refusal) => {
+            observe::count(Count::PurgeRefused);
+            call.refused(&refusal)
+        }
+    };
+    send(answer)
+}
+
+async fn purge(
+    call: &Call,
+    fields: &HeaderMap,
+    body: Option<web_sys::ReadableStream>,
+    edge: &Edge,
+) -> Result<(PurgeRequest, Receipt), Refusal> {
+    let tokens = edge.config.tokens.as_ref();
+    let tokens = tokens.map_err(|error| Refusal::Misconfigured {
+        error: error.to_string(),
     })?;
-    let authorization = request.headers().get("authorization").ok().flatten();
-    let token = admit(method, authorization.as_deref(), tokens)?;
-    let body = convert::read(request.body(), LONGEST_BODY)
-        .await
-        .map_err(|_| Refusal::cut_off())?
-        .ok_or_else(Refusal::too_large)?;
-    if body.end == BodyEnd::BrokenOff {
-        return Err(Refusal::cut_off());
-    }
-    let purge = understand(&body.bytes.to_vec(), token, clock::now())?;
+    let token = call.admit(fields, tokens, clock::now().timestamp())?;
+    let body = read(body).await?;
+    let (request, purge) = call.purge(fields, &body, token, &edge.routes, clock::now())?;
     let (mode, scopes) = (purge.mode, purge.scopes.len());
-    let epoch = edge.ledger.append(purge).await.map_err(|error| {
-        Refusal::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            error.to_string(),
-            "the purge may or may not have been taken: send it again",
-        )
+    let epoch = edge.ledger.append(purge).await;
+    let epoch = epoch.map_err(|error| Refusal::NotTaken {
+        error: error.to_string(),
     })?;
     let bound = edge.routes.longest_bound();
-    Ok(receipt(epoch, mode, scopes, bound, clock::now()))
+    let receipt = receipt(epoch, mode, scopes, bound, clock::now());
+    Ok((request, receipt))
 }
 
-/// Lets a request pass that has the right method and a token.
-fn admit<'a>(
-    method: &str,
-    authorization: Option<&str>,
-    tokens: &'a Tokens,
-) -> Result<&'a Token, Refusal> {
-    if method != "POST" {
-        return Err(Refusal::wrong_method(method, "POST"));
-    }
-    let Some(presented) = auth::bearer(authorization) else {
-        return Err(Refusal::unauthorized("no token was given"));
-    };
-    tokens
-        .authenticate(presented)
-        .ok_or_else(|| Refusal::unauthorized("the token is not known"))
-}
-
-/// The purge that `body` asks for, if `token` may ask for it.
-fn understand(body: &[u8], token: &Token, now: TimestampMillis) -> Result<Purge, Refusal> {
-    let purge = PurgeRequest::from_json(body)
-        .and_then(|request| request.into_purge(now))
-        .map_err(|error| {
-            Refusal::new(
-                StatusCode::BAD_REQUEST,
-                error.to_string(),
-                r#"send JSON such as {"surrogate_keys":["product:42"],"mode":"soft"}"#,
-            )
-        })?;
-    match token.first_forbidden(&purge.scopes) {
-        None => Ok(purge),
-        Some(scope) => Err(Refusal::new(
-            StatusCode::FORBIDDEN,
-            format!("token {:?} may not purge {scope}", token.name()),
-            "nothing was purged; use a token that is allowed this scope",
-        )),
+async fn read(body: Option<web_sys::ReadableStream>) -> Result<Vec<u8>, Refusal> {
+    let read = convert::read(body, LONGEST_BODY).await;
+    let read = read.map_err(|_| Refusal::CutOff)?;
+    let read = read.ok_or(Refusal::TooLong {
+        limit: LONGEST_BODY,
+    })?;
+    match read.end {
+        BodyEnd::Whole => Ok(read.bytes.to_vec()),
+        BodyEnd::BrokenOff => Err(Refusal::CutOff),
     }
 }
 
@@ -171,88 +143,39 @@ fn receipt(
     }
 }
 
-fn status(method: &str) -> Result<Status, Refusal> {
-    if !matches!(method, "GET" | "HEAD") {
-        return Err(Refusal::wrong_method(method, "GET, HEAD"));
-    }
-    Ok(Status {
+fn status() -> Status {
+    Status {
         ledger_epoch: client::epoch(),
         view_age_ms: client::age(clock::now()),
         counters: observe::snapshot(),
-    })
+    }
 }
 
-impl Refusal {
-    fn new(status: StatusCode, error: String, hint: &'static str) -> Self {
-        Self {
-            status,
-            field: None,
-            error,
-            hint,
-        }
-    }
-
-    fn unauthorized(error: &str) -> Self {
-        Self {
-            field: Some((
-                WWW_AUTHENTICATE,
-                HeaderValue::from_static(r#"Bearer realm="terrace""#),
-            )),
-            ..Self::new(
-                StatusCode::UNAUTHORIZED,
-                error.to_owned(),
-                "send Authorization: Bearer and a token of TERRACE_PURGE_TOKENS",
-            )
-        }
-    }
-
-    fn wrong_method(method: &str, allowed: &'static str) -> Self {
-        Self {
-            field: Some((ALLOW, HeaderValue::from_static(allowed))),
-            ..Self::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                format!("{method} is not understood here"),
-                "the Allow field names what is",
-            )
-        }
-    }
-
-    fn cut_off() -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "the purge ends before it should".to_owned(),
-            "send the body whole",
-        )
-    }
-
-    fn too_large() -> Self {
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the purge is longer than {} bytes", LONGEST_BODY.as_u64()),
-            "send it in several calls",
-        )
-    }
+const fn wrong_method(method: String, allow: &'static str) -> Refusal {
+    Refusal::Method { method, allow }
 }
 
 fn path_of(url: &str) -> &str {
+    let path = path_and_query_of(url);
+    path.split('?').next().unwrap_or(path)
+}
+
+/// The part of a URL behind its host.
+pub(super) fn path_and_query_of(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let path = rest.find('/').and_then(|slash| rest.get(slash..));
     let path = path.unwrap_or("/");
-    path.split(['?', '#']).next().unwrap_or(path)
+    path.split('#').next().unwrap_or(path)
 }
 
-fn json(
-    status: StatusCode,
-    field: Option<(HeaderName, HeaderValue)>,
-    body: &impl Serialize,
-) -> web_sys::Response {
-    let mut fields = HeaderMap::new();
-    fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+fn send(answer: Answer) -> web_sys::Response {
+    let Answer {
+        status,
+        mut fields,
+        body,
+    } = answer;
     CacheStatus::forward(CacheStatus::NAME, ForwardReason::Bypass).append_to(&mut fields);
-    fields.extend(field);
-    let text = serde_json::to_string(body).unwrap_or_else(|_| "{}".to_owned());
-    convert::response(status.as_u16(), &fields, ResponseBody::Text(&text))
+    convert::response(status.as_u16(), &fields, ResponseBody::Text(&body))
         .unwrap_or_else(|_| web_sys::Response::error())
 }
 
@@ -260,68 +183,19 @@ fn json(
 mod tests {
     use super::*;
 
-    const NOW: TimestampMillis = TimestampMillis::from_unix_millis(1_000);
-
-    fn tokens() -> Tokens {
-        // printf secret | sha256sum
-        let hash = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
-        let allow = "surrogate-key:product:*";
-        let json = format!(r#"[{{"name":"ci","sha256":"{hash}","allow":["{allow}"]}}]"#);
-        Tokens::from_json(&json).unwrap()
-    }
-
     #[test]
-    fn only_a_post_with_a_known_token_is_admitted() {
-        let tokens = tokens();
-        for (method, authorization, status) in [
-            ("GET", Some("Bearer secret"), 405),
-            ("POST", None, 401),
-            ("POST", Some("Basic secret"), 401),
-            ("POST", Some("Bearer other"), 401),
-        ] {
-            let refusal = admit(method, authorization, &tokens).unwrap_err();
-            assert_eq!(
-                refusal.status.as_u16(),
-                status,
-                "{method} {authorization:?}"
-            );
-            assert!(refusal.field.is_some());
-        }
-        assert!(admit("POST", Some("Bearer secret"), &tokens).is_ok());
-        // With no tokens configured, none is right.
-        assert!(admit("POST", Some("Bearer secret"), &Tokens::default()).is_err());
-    }
-
-    #[test]
-    fn a_purge_is_understood_or_refused_with_the_field_or_the_scope() {
-        let tokens = tokens();
-        let token = tokens.authenticate("secret").unwrap();
-        for (body, status, part) in [
-            ("", 400, "not understood"),
-            (r#"{"tags":["x"]}"#, 400, "`tags`"),
-            (r#"{"surrogate_keys":["a b"]}"#, 400, "surrogate_keys[0]"),
-            ("{}", 400, "names nothing"),
-            (r#"{"everything":true}"#, 403, "may not purge all"),
+    fn what_is_behind_the_host_keeps_a_url_and_a_query_in_it() {
+        for (url, path_and_query) in [
+            ("https://a.example", "/"),
+            ("https://a.example/x?y#z", "/x?y"),
             (
-                r#"{"surrogate_keys":["product:1","user:1"]}"#,
-                403,
-                "surrogate-key:user:1",
+                "https://a.example/purge/https://b.example/x?y",
+                "/purge/https://b.example/x?y",
             ),
         ] {
-            let refusal = understand(body.as_bytes(), token, NOW).unwrap_err();
-            assert_eq!(refusal.status.as_u16(), status, "{body}");
-            assert!(refusal.error.contains(part), "{body}: {}", refusal.error);
+            assert_eq!(path_and_query_of(url), path_and_query);
         }
-        let purge = understand(br#"{"surrogate_keys":["product:1"]}"#, token, NOW).unwrap();
-        assert_eq!(purge.scopes.len(), 1);
-    }
-
-    #[test]
-    fn a_refusal_is_json_with_error_and_hint() {
-        let text = serde_json::to_string(&Refusal::wrong_method("PUT", "POST")).unwrap();
-        assert_eq!(
-            text,
-            r#"{"error":"PUT is not understood here","hint":"the Allow field names what is"}"#
-        );
+        assert!(is_own_path("https://a.example/.terrace/purge?x"));
+        assert!(!is_own_path("https://a.example/x?/.terrace/purge"));
     }
 }

@@ -2,5 +2,6 @@
 
 pub mod authority;
 pub(crate) mod client;
+pub(crate) mod compat;
 pub(crate) mod handler;
 mod view;

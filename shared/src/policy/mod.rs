@@ -19,6 +19,7 @@ pub use self::event::Event;
 pub use self::file::{PolicyError, PolicyErrors, Problem};
 pub use self::key_space::{Adaptive, EarlyRefresh, Expiry, KeySpace, Lifetimes, Strategy};
 pub use self::ledger::{LedgerPolicy, OnLedgerLag};
+pub(crate) use self::path::percent_decoded;
 pub use self::path::{PathPattern, PathPatternError};
 pub use self::query::{QueryNames, QueryOrder, QueryRule};
 pub use self::route::{CookieRule, Immutable, OnCookie, Route, RouteClass, VaryRule};

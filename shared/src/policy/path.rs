@@ -240,7 +240,7 @@ fn segment_at(path: &str, start: usize) -> &str {
 }
 
 /// The bytes that a part of a URL stands for (RFC 3986 §2.1); a `%` without two digits stands for itself.
-pub(super) fn percent_decoded(text: &str) -> Cow<'_, [u8]> {
+pub(crate) fn percent_decoded(text: &str) -> Cow<'_, [u8]> {
     if !text.contains('%') {
         return Cow::Borrowed(text.as_bytes());
     }

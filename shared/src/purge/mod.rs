@@ -8,6 +8,7 @@
 //! random schedules of fills, purges, lag and crashes, and proves that breaking one is noticed.
 
 pub mod auth;
+pub mod compat;
 mod entry;
 mod epoch;
 mod ledger;

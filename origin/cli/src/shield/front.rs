@@ -19,7 +19,7 @@ use super::error::{Refused, UpstreamError};
 use super::fields::{self, HostError};
 use super::informational::InterimSender;
 use super::limits::Limits;
-use super::purge_api::{self, PurgeApi};
+use super::purge_api::PurgeApi;
 use super::server::Alive;
 use super::upgrade;
 use super::upstream::{Ask, Upstream, Visitor};
@@ -135,8 +135,8 @@ impl Front {
 
     fn go_on(&self, request: Request<RequestBody>) -> Step {
         let shared = Arc::clone(&self.shared);
-        if purge_api::is_own(request.method(), request.uri()) {
-            return Step::aside(async move { shared.own.answer(request).await });
+        if let Some(own) = shared.own.own(&request) {
+            return Step::aside(async move { shared.own.answer(own, request).await });
         }
         if let Some(protocol) = upgrade::wanted(request.headers(), request.version()) {
             let (upstream, alive) = (shared.upstream.clone(), self.alive.clone());

@@ -169,7 +169,7 @@ impl Shield {
         let own = PurgeApi {
             cache: cache.clone(),
             routes,
-            tokens,
+            tokens: tokens.unwrap_or_default(),
         };
         let layer = self.cache.layer(cache.clone(), &patience);
         let shared = Arc::new(Shared {
