@@ -1,21 +1,24 @@
 //! Terrace's own endpoints: purge and status.
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use terrace_shared::http::BodyEnd;
 use terrace_shared::outcome::{CacheStatus, ForwardReason};
+use terrace_shared::purge::audit::{LOG_PATH, LogQuery};
 use terrace_shared::purge::auth::{self, Token, Tokens};
 use terrace_shared::purge::wire::{
     PURGE_PATH, PurgeRequest, PurgeState, PurgedTier, Receipt, STATUS_PATH, TierReceipt,
 };
-use terrace_shared::purge::{Epoch, Purge, PurgeMode};
+use terrace_shared::purge::{Epoch, PurgeMode, Scope};
 use terrace_shared::time::{ByteCount, Milliseconds, TimestampMillis};
 use worker::web_sys;
 
 use super::client;
+use super::order::Order;
 use crate::clock;
 use crate::convert::{self, ResponseBody};
+use crate::error::LedgerError;
 use crate::observe::{self, Count, Counters};
 use crate::visit::Edge;
 
@@ -64,6 +67,10 @@ pub(crate) async fn answer(request: &web_sys::Request, edge: &Edge) -> web_sys::
                 refusal
             }
         },
+        LOG_PATH => match log(request, &method, edge).await {
+            Ok(page) => return json_text(StatusCode::OK, None, &page),
+            Err(refusal) => refusal,
+        },
         STATUS_PATH => match status(&method) {
             Ok(status) => return json(StatusCode::OK, None, &status),
             Err(refusal) => refusal,
@@ -71,13 +78,32 @@ pub(crate) async fn answer(request: &web_sys::Request, edge: &Edge) -> web_sys::
         path => Refusal::new(
             StatusCode::NOT_FOUND,
             format!("there is no {path}"),
-            "Terrace answers at /.terrace/purge and /.terrace/status",
+            "Terrace answers at /.terrace/purge, /.terrace/log and /.terrace/status",
         ),
     };
     json(outcome.status, outcome.field.clone(), &outcome)
 }
 
 async fn purge(request: &web_sys::Request, method: &str, edge: &Edge) -> Result<Receipt, Refusal> {
+    let token = admitted(request, method, "POST", edge).await?;
+    let outcome = purge_as(token, request, edge).await;
+    if let Err(refusal) = &outcome
+        && refusal.status.is_client_error()
+        && refusal.status != StatusCode::TOO_MANY_REQUESTS
+    {
+        let by = Some(token.name());
+        edge.ledger.log_refused(by, &refusal.error).await;
+    }
+    outcome
+}
+
+/// The token of a request that has the right method; one without is counted in the purge log.
+async fn admitted<'a>(
+    request: &web_sys::Request,
+    method: &str,
+    allowed: &'static str,
+    edge: &'a Edge,
+) -> Result<&'a Token, Refusal> {
     let tokens = edge.config.tokens.as_ref().map_err(|error| {
         Refusal::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -86,7 +112,20 @@ async fn purge(request: &web_sys::Request, method: &str, edge: &Edge) -> Result<
         )
     })?;
     let authorization = request.headers().get("authorization").ok().flatten();
-    let token = admit(method, authorization.as_deref(), tokens)?;
+    let outcome = admit(method, allowed, authorization.as_deref(), tokens);
+    if let Err(refusal) = &outcome
+        && refusal.status == StatusCode::UNAUTHORIZED
+    {
+        edge.ledger.log_refused(None, &refusal.error).await;
+    }
+    outcome
+}
+
+async fn purge_as(
+    token: &Token,
+    request: &web_sys::Request,
+    edge: &Edge,
+) -> Result<Receipt, Refusal> {
     let body = convert::read(request.body(), LONGEST_BODY)
         .await
         .map_err(|_| Refusal::cut_off())?
@@ -94,27 +133,48 @@ async fn purge(request: &web_sys::Request, method: &str, edge: &Edge) -> Result<
     if body.end == BodyEnd::BrokenOff {
         return Err(Refusal::cut_off());
     }
-    let purge = understand(&body.bytes.to_vec(), token, clock::now())?;
-    let (mode, scopes) = (purge.mode, purge.scopes.len());
-    let epoch = edge.ledger.append(purge).await.map_err(|error| {
+    let order = understand(&body.bytes.to_vec(), token, clock::now())?;
+    let (mode, scopes) = (order.purge.mode, order.purge.scopes.len());
+    let taken = edge
+        .ledger
+        .append(order)
+        .await
+        .map_err(|error| Refusal::of_ledger(&error))?;
+    let bound = edge.routes.longest_bound();
+    let mut receipt = receipt(taken.epoch, mode, scopes, bound, clock::now());
+    receipt.again_at_ms = taken.again_at;
+    Ok(receipt)
+}
+
+/// The part of the purge log that is asked for, as JSON: all of it for a token that may purge everything, and
+/// what it did itself for any other.
+async fn log(request: &web_sys::Request, method: &str, edge: &Edge) -> Result<String, Refusal> {
+    let token = admitted(request, method, "GET", edge).await?;
+    let url = request.url();
+    let query = url.split_once('?').map(|(_, query)| query);
+    let query = LogQuery::parse(query).map_err(|error| {
         Refusal::new(
-            StatusCode::SERVICE_UNAVAILABLE,
+            StatusCode::BAD_REQUEST,
             error.to_string(),
-            "the purge may or may not have been taken: send it again",
+            "for example /.terrace/log?limit=20",
         )
     })?;
-    let bound = edge.routes.longest_bound();
-    Ok(receipt(epoch, mode, scopes, bound, clock::now()))
+    let sees_all = token.first_forbidden(&[Scope::All]).is_none();
+    let by = Some(token.name()).filter(|_| !sees_all);
+    let page = edge.ledger.log(query, by).await;
+    let page = page.map_err(|error| Refusal::of_ledger(&error))?;
+    Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
 /// Lets a request pass that has the right method and a token.
 fn admit<'a>(
     method: &str,
+    allowed: &'static str,
     authorization: Option<&str>,
     tokens: &'a Tokens,
 ) -> Result<&'a Token, Refusal> {
-    if method != "POST" {
-        return Err(Refusal::wrong_method(method, "POST"));
+    if method != allowed {
+        return Err(Refusal::wrong_method(method, allowed));
     }
     let Some(presented) = auth::bearer(authorization) else {
         return Err(Refusal::unauthorized("no token was given"));
@@ -125,9 +185,14 @@ fn admit<'a>(
 }
 
 /// The purge that `body` asks for, if `token` may ask for it.
-fn understand(body: &[u8], token: &Token, now: TimestampMillis) -> Result<Purge, Refusal> {
-    let purge = PurgeRequest::from_json(body)
-        .and_then(|request| request.into_purge(now))
+fn understand(body: &[u8], token: &Token, now: TimestampMillis) -> Result<Order, Refusal> {
+    let order = PurgeRequest::from_json(body)
+        .and_then(|request| {
+            let after = request.after_ms;
+            let purge = request.into_purge(now)?;
+            let by = Some(token.name().into());
+            Ok(Order { by, purge, after })
+        })
         .map_err(|error| {
             Refusal::new(
                 StatusCode::BAD_REQUEST,
@@ -135,8 +200,8 @@ fn understand(body: &[u8], token: &Token, now: TimestampMillis) -> Result<Purge,
                 r#"send JSON such as {"surrogate_keys":["product:42"],"mode":"soft"}"#,
             )
         })?;
-    match token.first_forbidden(&purge.scopes) {
-        None => Ok(purge),
+    match token.first_forbidden(&order.purge.scopes) {
+        None => Ok(order),
         Some(scope) => Err(Refusal::new(
             StatusCode::FORBIDDEN,
             format!("token {:?} may not purge {scope}", token.name()),
@@ -189,6 +254,37 @@ impl Refusal {
             field: None,
             error,
             hint,
+        }
+    }
+
+    /// What the ledger's authority did not take, or not say.
+    fn of_ledger(error: &LedgerError) -> Self {
+        let refusal = |status, hint| Self::new(status, error.to_string(), hint);
+        match error {
+            LedgerError::TooManyCalls { retry_after } => Self {
+                field: Some((
+                    RETRY_AFTER,
+                    retry_after.as_u64().div_ceil(1_000).max(1).into(),
+                )),
+                ..refusal(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "nothing was purged; one call may name many scopes",
+                )
+            },
+            LedgerError::TooManyScheduled { .. } => refusal(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "nothing was purged; send it without after_ms, or later",
+            ),
+            LedgerError::TooFarAhead { .. } => {
+                refusal(StatusCode::BAD_REQUEST, "nothing was purged")
+            }
+            LedgerError::Unreachable(_)
+            | LedgerError::TimedOut
+            | LedgerError::Refused { .. }
+            | LedgerError::NotUnderstood => refusal(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "a purge may or may not have been taken: send it again",
+            ),
         }
     }
 
@@ -246,13 +342,21 @@ fn json(
     field: Option<(HeaderName, HeaderValue)>,
     body: &impl Serialize,
 ) -> web_sys::Response {
+    let text = serde_json::to_string(body).unwrap_or_else(|_| "{}".to_owned());
+    json_text(status, field, &text)
+}
+
+fn json_text(
+    status: StatusCode,
+    field: Option<(HeaderName, HeaderValue)>,
+    text: &str,
+) -> web_sys::Response {
     let mut fields = HeaderMap::new();
     fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     CacheStatus::forward(CacheStatus::NAME, ForwardReason::Bypass).append_to(&mut fields);
     fields.extend(field);
-    let text = serde_json::to_string(body).unwrap_or_else(|_| "{}".to_owned());
-    convert::response(status.as_u16(), &fields, ResponseBody::Text(&text))
+    convert::response(status.as_u16(), &fields, ResponseBody::Text(text))
         .unwrap_or_else(|_| web_sys::Response::error())
 }
 
@@ -279,7 +383,7 @@ mod tests {
             ("POST", Some("Basic secret"), 401),
             ("POST", Some("Bearer other"), 401),
         ] {
-            let refusal = admit(method, authorization, &tokens).unwrap_err();
+            let refusal = admit(method, "POST", authorization, &tokens).unwrap_err();
             assert_eq!(
                 refusal.status.as_u16(),
                 status,
@@ -287,9 +391,9 @@ mod tests {
             );
             assert!(refusal.field.is_some());
         }
-        assert!(admit("POST", Some("Bearer secret"), &tokens).is_ok());
+        assert!(admit("POST", "POST", Some("Bearer secret"), &tokens).is_ok());
         // With no tokens configured, none is right.
-        assert!(admit("POST", Some("Bearer secret"), &Tokens::default()).is_err());
+        assert!(admit("POST", "POST", Some("Bearer secret"), &Tokens::default()).is_err());
     }
 
     #[test]
@@ -312,8 +416,11 @@ mod tests {
             assert_eq!(refusal.status.as_u16(), status, "{body}");
             assert!(refusal.error.contains(part), "{body}: {}", refusal.error);
         }
-        let purge = understand(br#"{"surrogate_keys":["product:1"]}"#, token, NOW).unwrap();
-        assert_eq!(purge.scopes.len(), 1);
+        let body = br#"{"surrogate_keys":["product:1"],"after_ms":5000}"#;
+        let order = understand(body, token, NOW).unwrap();
+        assert_eq!(order.purge.scopes.len(), 1);
+        assert_eq!(order.by.as_deref(), Some("ci"));
+        assert_eq!(order.after, Some(Milliseconds::new(5_000)));
     }
 
     #[test]
