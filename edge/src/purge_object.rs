@@ -2,7 +2,7 @@
 //!
 //! Only this worker talks to it: `POST /append?ORDER` with a purge's bytes answers with a line of text,
 //! `GET /updates?since=EPOCH` with the bytes of an update, `POST /refused` takes a call that was refused before
-//! it came here, and `POST /log` shows what came of them all.
+//! it came here, and `GET /log` shows what came of them all.
 
 mod tables;
 
@@ -10,7 +10,6 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use terrace_shared::purge::audit::LogQuery;
 use terrace_shared::purge::{Epoch, Purge};
 use terrace_shared::time::{Milliseconds, TimestampMillis};
@@ -25,7 +24,7 @@ use crate::env::built_in_routes;
 use crate::error::ConfigError;
 use crate::purge::desk::Desk;
 use crate::purge::limit::RateLimit;
-use crate::purge::order::{Answer, Order};
+use crate::purge::order::{self, Answer, Order, Refusal};
 use tables::Tables;
 
 /// The purge ledger of one edge, in `SQLite`.
@@ -47,25 +46,6 @@ struct Waiting {
     answer: Rc<OnceCell<Answer>>,
 }
 
-/// A call that was refused before it came here.
-#[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct Refused {
-    /// The name of the token, if it is known.
-    pub(crate) by: Option<String>,
-    pub(crate) reason: String,
-    /// How many such calls there were.
-    pub(crate) times: u64,
-}
-
-/// Which part of the log is wanted, and whose.
-#[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct LogCall {
-    pub(crate) limit: usize,
-    pub(crate) before: Option<u64>,
-    /// Only what this token did.
-    pub(crate) by: Option<String>,
-}
-
 impl DurableObject for PurgeObject {
     fn new(state: State, env: Env) -> Self {
         let rate = RateLimit::from_vars(|name| env.var(name).ok().map(|var| var.to_string()));
@@ -80,32 +60,39 @@ impl DurableObject for PurgeObject {
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let url = request.inner().url();
-        let query = url.split_once('?').map(|(_, query)| query);
+        let query = url.split_once('?').map_or("", |(_, query)| query);
         match (request.method(), request.path().as_str()) {
             (Method::Post, "/append") => {
                 let purge = Purge::decode(&request.bytes().await?)
                     .map_err(|error| Error::RustError(error.to_string()))?;
-                let order = Order::from_query(query.unwrap_or_default(), purge);
+                let order = Order::from_query(query, purge);
                 Response::ok(self.append(order).await?.to_line())
             }
             (Method::Get, "/updates") => {
-                let since = query.and_then(|query| query.strip_prefix("since="));
+                let since = order::parameter(query, "since");
                 let since = since.and_then(|text| text.parse::<Epoch>().ok());
                 let update = self.with_desk(|desk| desk.updates(since, random_bits))?;
                 self.set_alarm().await?;
                 Response::from_bytes(update.encode())
             }
             (Method::Post, "/refused") => {
-                let Refused { by, reason, times } = request.json().await?;
+                let refusal = Refusal::from_query(query, request.text().await?);
                 let now = clock::now();
-                self.with_desk(|desk| desk.refused(by.as_deref(), &reason, times, now))?;
+                self.with_desk(|desk| desk.refused(&refusal, now))?;
                 Response::ok("")
             }
-            (Method::Post, "/log") => {
-                let LogCall { limit, before, by } = request.json().await?;
-                let query = LogQuery { limit, before };
+            (Method::Get, "/log") => {
+                let by = order::name(query);
+                let number =
+                    |name| order::parameter(query, name).and_then(|text| text.parse().ok());
+                let query = LogQuery {
+                    limit: number("limit").map_or(0, |limit: u64| {
+                        usize::try_from(limit).unwrap_or(LogQuery::MOST)
+                    }),
+                    before: number("before"),
+                };
                 let page = self.with_desk(|desk| desk.log_page(query, by.as_deref()))?;
-                Response::from_json(&page)
+                Response::ok(page)
             }
             _ => Response::error("no such call", 404),
         }

@@ -97,25 +97,13 @@ impl Log {
         Ok(())
     }
 
-    /// What `query` asks for, with `by` only of that token. A line that cannot be read is left out.
+    /// What `query` asks for, as JSON; with `by` only of that token.
     pub(super) fn page<S: LogStorage>(
         storage: &S,
         query: LogQuery,
         by: Option<&str>,
-    ) -> Result<LogPage, S::Error> {
+    ) -> Result<String, S::Error> {
         let lines = storage.lines(query.before.unwrap_or(u64::MAX), by, query.limit)?;
-        let more = lines.len() == query.limit;
-        let oldest = lines.last().map(|(number, _)| *number);
-        let entries = lines.into_iter().filter_map(|(number, line)| {
-            let entry = LogEntry::from_stored(&line)?;
-            Some(LogEntry {
-                id: Some(number),
-                ..entry
-            })
-        });
-        Ok(LogPage {
-            entries: entries.collect(),
-            next_before: oldest.filter(|number| more && *number > 1),
-        })
+        Ok(LogPage::json_of_stored(&lines, query))
     }
 }

@@ -13,14 +13,13 @@ use terrace_shared::time::{Milliseconds, TimestampMillis};
 use wasm_bindgen::JsValue;
 use worker::{Context, Delay, Method, ObjectNamespace, Request, Stub, js_sys, web_sys};
 
-use super::order::{Answer, Order, Taken};
+use super::order::{Answer, Order, Refusal, Taken, query_of_name};
 use super::sharing::{self, Label, Sharing, Worth};
 use super::view::{Absorbed, Question, Refresh, View};
 use crate::clock;
 use crate::convert::random_bits;
 use crate::error::LedgerError;
 use crate::observe::{self, Count};
-use crate::purge_object::{LogCall, Refused};
 
 thread_local! {
     static VIEW: RefCell<View> = RefCell::default();
@@ -168,13 +167,13 @@ impl LedgerClient {
             let told_at = Some(now);
             UNKNOWN.set(Unknown { calls: 0, told_at });
         }
-        let refused = Refused {
-            by: by.map(str::to_owned),
+        let refusal = Refusal {
+            by: by.map(Into::into),
             reason: reason.to_owned(),
             times,
         };
-        let json = serde_json::to_string(&refused).unwrap_or_default();
-        if let Ok(request) = post("refused", &json.into()) {
+        let call = format!("refused?{}", refusal.query());
+        if let Ok(request) = post(&call, &refusal.reason.into()) {
             let _ = self.call(request).await;
         }
     }
@@ -189,13 +188,10 @@ impl LedgerClient {
         query: LogQuery,
         by: Option<&str>,
     ) -> Result<Vec<u8>, LedgerError> {
-        let call = LogCall {
-            limit: query.limit,
-            before: query.before,
-            by: by.map(str::to_owned),
-        };
-        let json = serde_json::to_string(&call).unwrap_or_default();
-        self.call(post("log", &json.into())?).await
+        let LogQuery { limit, before } = query;
+        let before = before.map_or_else(String::new, |before| format!("&before={before}"));
+        let url = format!("{URL}log?limit={limit}{before}&{}", query_of_name(by));
+        self.call(Request::new(&url, Method::Get)?).await
     }
 
     /// News for a view that is still good: another isolate's if there are any, or else the authority's.

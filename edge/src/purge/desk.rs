@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use terrace_shared::purge::audit::{LogEntry, LogOutcome, LogPage, LogQuery};
+use terrace_shared::purge::audit::{LogEntry, LogOutcome, LogQuery};
 use terrace_shared::purge::{Epoch, LedgerLimits, Purge, PurgeMode, Scope, Update};
 use terrace_shared::time::{Milliseconds, TimestampMillis};
 
@@ -13,7 +13,7 @@ use super::audit::Log;
 pub use super::audit::LogStorage;
 use super::authority::{Authority, LedgerStorage};
 use super::limit::{Buckets, RateLimit, TooMany};
-use super::order::{Answer, Order, Taken};
+use super::order::{Answer, Order, Refusal, Taken};
 
 /// Where a desk keeps what it must not forget. Every call is done before it returns, or has failed.
 pub trait DeskStorage: LedgerStorage + LogStorage<Error = <Self as LedgerStorage>::Error> {
@@ -101,23 +101,18 @@ impl<S: DeskStorage> Desk<S> {
             .collect()
     }
 
-    /// Notes `times` calls that were refused before they came here.
+    /// Notes calls that were refused before they came here.
     ///
     /// # Errors
     /// When the storage fails.
-    pub fn refused(
-        &mut self,
-        by: Option<&str>,
-        reason: &str,
-        times: u64,
-        now: TimestampMillis,
-    ) -> Outcome<(), S> {
-        let Some(by) = by else {
+    pub fn refused(&mut self, refusal: &Refusal, now: TimestampMillis) -> Outcome<(), S> {
+        let Refusal { by, reason, times } = refusal;
+        let Some(by) = by.as_deref() else {
             let storage = self.authority.storage_mut();
-            return self.log.unknown(storage, reason, times, now);
+            return self.log.unknown(storage, reason, *times, now);
         };
         match self.admit(by, now)? {
-            Ok(()) => self.write(&LogEntry::refused(Some(by), reason, times, now)),
+            Ok(()) => self.write(&LogEntry::refused(Some(by), reason, *times, now)),
             Err(_) => Ok(()),
         }
     }
@@ -165,11 +160,11 @@ impl<S: DeskStorage> Desk<S> {
         self.authority.updates(since, random)
     }
 
-    /// The part of the log that is asked for; with `by` only what that token did.
+    /// The part of the log that is asked for, a `LogPage` as JSON; with `by` only what that token did.
     ///
     /// # Errors
     /// When the storage fails.
-    pub fn log_page(&mut self, query: LogQuery, by: Option<&str>) -> Outcome<LogPage, S> {
+    pub fn log_page(&mut self, query: LogQuery, by: Option<&str>) -> Outcome<String, S> {
         Log::page(self.authority.storage_mut(), query, by)
     }
 

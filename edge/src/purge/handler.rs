@@ -151,7 +151,7 @@ async fn purge_as(
 async fn log(request: &web_sys::Request, method: &str, edge: &Edge) -> Result<String, Refusal> {
     let token = admitted(request, method, "GET", edge).await?;
     let url = request.url();
-    let query = url.split_once('?').map(|(_, query)| query);
+    let query = url.split_once('?').map_or("", |(_, query)| query);
     let query = LogQuery::parse(query).map_err(|error| {
         Refusal::new(
             StatusCode::BAD_REQUEST,

@@ -52,41 +52,75 @@ pub struct Taken {
     pub again_at: Option<TimestampMillis>,
 }
 
+/// Calls that were refused before they came to the authority, on their way to its log.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refusal {
+    /// The name of the token; none if there was none that is known.
+    pub by: Option<Box<str>>,
+    /// Why.
+    pub reason: String,
+    /// How many there were.
+    pub times: u64,
+}
+
 impl Order {
     /// The query that goes with the purge's bytes.
     pub fn query(&self) -> String {
-        let by = self.by.as_deref().map(|by| {
-            let by = URL_SAFE_NO_PAD.encode(by.as_bytes());
-            format!("by={by}")
-        });
-        let after = self.after.map(|after| format!("after={}", after.as_u64()));
-        let parts: Vec<String> = by.into_iter().chain(after).collect();
-        parts.join("&")
+        let mut query = query_of_name(self.by.as_deref());
+        if let Some(after) = self.after {
+            query.push_str(&format!("&after={}", after.as_u64()));
+        }
+        query
     }
 
     /// The order that this query and the bytes of `purge` make.
     ///
     /// An `after` that is no number is one that no authority takes: it is refused, not forgotten.
     pub fn from_query(query: &str, purge: Purge) -> Self {
-        let mut order = Self {
-            by: None,
+        let after = parameter(query, "after");
+        Self {
+            by: name(query),
             purge,
-            after: None,
-        };
-        for pair in query.split('&') {
-            match pair.split_once('=') {
-                Some(("by", name)) => {
-                    let name = URL_SAFE_NO_PAD.decode(name).unwrap_or_default();
-                    order.by = Some(String::from_utf8_lossy(&name).into());
-                }
-                Some(("after", number)) => {
-                    order.after = Some(Milliseconds::new(number.parse().unwrap_or(u64::MAX)));
-                }
-                Some(_) | None => {}
-            }
+            after: after.map(|number| Milliseconds::new(number.parse().unwrap_or(u64::MAX))),
         }
-        order
     }
+}
+
+impl Refusal {
+    /// The query that goes with the reason.
+    pub fn query(&self) -> String {
+        let name = query_of_name(self.by.as_deref());
+        format!("{name}&times={}", self.times)
+    }
+
+    /// The refusal that this query and the reason make.
+    pub fn from_query(query: &str, reason: String) -> Self {
+        let times = parameter(query, "times").and_then(|number| number.parse().ok());
+        Self {
+            by: name(query),
+            reason,
+            times: times.unwrap_or(1),
+        }
+    }
+}
+
+/// The value of a query's first parameter of this name.
+pub fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
+/// A token's name as a query's parameter; nothing for none.
+pub fn query_of_name(name: Option<&str>) -> String {
+    name.map_or_else(String::new, |name| {
+        format!("by={}", URL_SAFE_NO_PAD.encode(name))
+    })
+}
+
+/// The name that [`query_of_name`] wrote into a query.
+pub fn name(query: &str) -> Option<Box<str>> {
+    let bytes = URL_SAFE_NO_PAD.decode(parameter(query, "by")?).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into())
 }
 
 impl Answer {
@@ -173,6 +207,20 @@ mod tests {
         let from = |query| Order::from_query(query, purge());
         assert_eq!(from("").by, None);
         assert_eq!(from("after=x").after, Some(Milliseconds::new(u64::MAX)));
+    }
+
+    #[test]
+    fn a_refusal_travels_too() {
+        for (by, times) in [(Some("ci"), 1), (None, 7)] {
+            let refusal = Refusal {
+                by: by.map(Into::into),
+                reason: "the token is not known".to_owned(),
+                times,
+            };
+            let reason = refusal.reason.clone();
+            assert_eq!(Refusal::from_query(&refusal.query(), reason), refusal);
+        }
+        assert_eq!(Refusal::from_query("times=x", String::new()).times, 1);
     }
 
     #[test]

@@ -150,6 +150,12 @@ impl LogEntry {
         serde_json::from_str(text.strip_prefix(Self::VERSION)?).ok()
     }
 
+    /// JSON of the line that [`Self::to_stored`] wrote, with its number, without reading it; none if it has another form.
+    fn json_of_stored(text: &str, number: u64) -> Option<String> {
+        let fields = text.strip_prefix(Self::VERSION)?.strip_prefix('{')?;
+        Some(format!("{{\"id\":{number},{fields}"))
+    }
+
     fn bare(by: Option<&str>, outcome: LogOutcome, now: TimestampMillis) -> Self {
         Self {
             id: None,
@@ -168,6 +174,25 @@ impl LogEntry {
     }
 }
 
+impl LogPage {
+    /// JSON of the page with these kept lines, newest first, each with its number, which `query` found.
+    ///
+    /// A line that has another form is left out.
+    pub fn json_of_stored(lines: &[(u64, String)], query: LogQuery) -> String {
+        let entries = lines
+            .iter()
+            .filter_map(|(number, line)| LogEntry::json_of_stored(line, *number));
+        let entries: Vec<String> = entries.collect();
+        let next = match lines.last() {
+            Some((oldest, _)) if lines.len() >= query.limit && *oldest > 1 => {
+                format!(",\"next_before\":{oldest}")
+            }
+            Some(_) | None => String::new(),
+        };
+        format!("{{\"entries\":[{}]{next}}}", entries.join(","))
+    }
+}
+
 impl LogQuery {
     /// Most lines in one answer.
     pub const MOST: usize = 1_000;
@@ -176,9 +201,9 @@ impl LogQuery {
     ///
     /// # Errors
     /// When it has other parameters, or values that are no numbers in their range.
-    pub fn parse(query: Option<&str>) -> Result<Self, LogQueryError> {
+    pub fn parse(query: &str) -> Result<Self, LogQueryError> {
         let mut parsed = Self::default();
-        for pair in query.unwrap_or_default().split('&') {
+        for pair in query.split('&') {
             match pair.split_once('=').unwrap_or((pair, "")) {
                 ("", "") => {}
                 ("limit", given) => {
@@ -300,12 +325,33 @@ mod tests {
     }
 
     #[test]
+    fn a_page_is_made_of_kept_lines_and_leaves_out_what_is_none() {
+        let entry = LogEntry::refused(Some("ci"), "no", 1, NOW);
+        let lines = [9, 8, 7].map(|number| (number, entry.to_stored()));
+        let mut lines = lines.to_vec();
+        lines[1].1 = "2 {}".to_owned();
+        let page = |limit| {
+            let query = LogQuery {
+                limit,
+                before: None,
+            };
+            let json = LogPage::json_of_stored(&lines, query);
+            serde_json::from_str::<LogPage>(&json).unwrap()
+        };
+        let ids: Vec<_> = page(3).entries.iter().map(|entry| entry.id).collect();
+        assert_eq!(ids, [Some(9), Some(7)]);
+        assert_eq!(page(3).entries[0].reason, entry.reason);
+        assert_eq!((page(3).next_before, page(4).next_before), (Some(7), None));
+        let none = LogPage::json_of_stored(&[], LogQuery::default());
+        assert_eq!(none, r#"{"entries":[]}"#);
+    }
+
+    #[test]
     fn a_query_is_understood_or_refused_by_name() {
         for (query, limit, before) in [
-            (None, 100, None),
-            (Some(""), 100, None),
-            (Some("limit=1"), 1, None),
-            (Some("before=7&limit=1000"), 1_000, Some(7)),
+            ("", 100, None),
+            ("limit=1", 1, None),
+            ("before=7&limit=1000", 1_000, Some(7)),
         ] {
             assert_eq!(LogQuery::parse(query), Ok(LogQuery { limit, before }));
         }
@@ -317,7 +363,7 @@ mod tests {
             ("before=-1", "before is"),
             ("after=1", "no parameter \"after\""),
         ] {
-            let error = LogQuery::parse(Some(query)).unwrap_err().to_string();
+            let error = LogQuery::parse(query).unwrap_err().to_string();
             assert!(error.contains(part), "{query}: {error}");
         }
     }

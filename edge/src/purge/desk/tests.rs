@@ -2,6 +2,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use terrace_shared::purge::audit::LogPage;
 use terrace_shared::purge::{Incarnation, Sequence};
 
 use super::*;
@@ -188,7 +189,19 @@ fn log(desk: &mut Desk<Storage>) -> Vec<LogEntry> {
         limit: 1_000,
         before: None,
     };
-    desk.log_page(query, None).unwrap().entries
+    page(desk, query, None).entries
+}
+
+fn page(desk: &mut Desk<Storage>, query: LogQuery, by: Option<&str>) -> LogPage {
+    serde_json::from_str(&desk.log_page(query, by).unwrap()).unwrap()
+}
+
+fn refused(by: Option<&str>, times: u64) -> Refusal {
+    Refusal {
+        by: by.map(Into::into),
+        reason: "may not purge all".to_owned(),
+        times,
+    }
 }
 
 #[test]
@@ -327,8 +340,8 @@ fn second_purges_are_bounded_in_number_and_time_and_refused_aloud() {
     let without = take(&mut desk, order("ci", "a", None), 0);
     assert!(matches!(without, Answer::Taken(_)));
     let refusals = log(&mut desk);
-    let refused = |entry: &&LogEntry| entry.outcome == LogOutcome::Refused;
-    assert_eq!(refusals.iter().filter(refused).count(), 1);
+    let is_refused = |entry: &&LogEntry| entry.outcome == LogOutcome::Refused;
+    assert_eq!(refusals.iter().filter(is_refused).count(), 1);
     // What is due at once comes in parts.
     desk.run_due(at(most.as_u64())).unwrap();
     assert_eq!(desk.next_due(), Some(at(most.as_u64())));
@@ -340,8 +353,7 @@ fn the_log_says_who_did_what_and_a_token_may_see_its_own() {
     let mut desk = open(&storage);
     let _ = take(&mut desk, order("ci", "a", None), 1);
     let _ = take(&mut desk, order("cms", "b", Some(10)), 2);
-    desk.refused(Some("cms"), "may not purge all", 1, at(3))
-        .unwrap();
+    desk.refused(&refused(Some("cms"), 1), at(3)).unwrap();
     let entries = log(&mut open(&storage));
     let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
     assert_eq!(ids, [Some(3), Some(2), Some(1)]);
@@ -352,19 +364,14 @@ fn the_log_says_who_did_what_and_a_token_may_see_its_own() {
         limit: 1,
         before: None,
     };
-    let own = desk.log_page(query, Some("cms")).unwrap();
+    let own = page(&mut desk, query, Some("cms"));
     assert_eq!(own.entries, entries[..1]);
     let before = own.next_before;
-    let own = desk.log_page(LogQuery { before, ..query }, Some("cms"));
-    assert_eq!(own.unwrap().entries, entries[1..2]);
-    let first = desk.log_page(
-        LogQuery {
-            before: Some(2),
-            ..query
-        },
-        None,
-    );
-    assert_eq!(first.unwrap().next_before, None);
+    let own = page(&mut desk, LogQuery { before, ..query }, Some("cms"));
+    assert_eq!(own.entries, entries[1..2]);
+    let before = Some(2);
+    let first = page(&mut desk, LogQuery { before, ..query }, None);
+    assert_eq!(first.next_before, None);
 }
 
 #[test]
@@ -372,7 +379,7 @@ fn who_has_no_token_cannot_flood_the_log_and_is_counted() {
     let storage = Storage::default();
     let mut desk = open(&storage);
     for second in 0..=60 {
-        desk.refused(None, "no token was given", 10, at(second * 1_000))
+        desk.refused(&refused(None, 10), at(second * 1_000))
             .unwrap();
     }
     let times: Vec<_> = log(&mut desk).iter().map(|entry| entry.times).collect();
@@ -388,7 +395,7 @@ fn the_log_keeps_the_newest_lines() {
     };
     let mut desk = open_with(&storage, rate);
     for _ in 0..11_000 {
-        desk.refused(Some("ci"), "no", 1, at(0)).unwrap();
+        desk.refused(&refused(Some("ci"), 1), at(0)).unwrap();
     }
     let contents = storage.0.borrow();
     assert_eq!(contents.log.len() as u64, Log::KEPT);
