@@ -3,6 +3,7 @@
 use http::StatusCode;
 use terrace_shared::http::Failure;
 use terrace_shared::purge::auth::TokensError;
+use terrace_shared::time::Milliseconds;
 
 /// Why the worker's configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,14 @@ pub enum ConfigError {
         least: u64,
         /// The most it may be.
         most: u64,
+    },
+    /// A switch that is neither on nor off.
+    #[error("the variable {name} is {given:?}, on or off is expected")]
+    Switch {
+        /// Which variable.
+        name: &'static str,
+        /// What was given.
+        given: String,
     },
     /// Tokens that are none.
     #[error("the secret TERRACE_PURGE_TOKENS cannot be used: {0}")]
@@ -66,6 +75,24 @@ pub enum LedgerError {
     /// Bytes that are not what they should be.
     #[error("the purge ledger's answer is not understood")]
     NotUnderstood,
+    /// The token has made too many calls; nothing was purged.
+    #[error("the token has made too many calls, wait {} ms", retry_after.as_u64())]
+    TooManyCalls {
+        /// How long until one more is let pass.
+        retry_after: Milliseconds,
+    },
+    /// As many purges as can be kept wait for their second time; nothing was purged.
+    #[error("{pending} purges wait for their second time already, which is the most")]
+    TooManyScheduled {
+        /// How many wait.
+        pending: usize,
+    },
+    /// The second time is further ahead than allowed; nothing was purged.
+    #[error("after_ms is too long, at most {} are allowed", most.as_u64())]
+    TooFarAhead {
+        /// The furthest that is allowed.
+        most: Milliseconds,
+    },
 }
 
 /// Why the origin gave no response.

@@ -40,6 +40,10 @@ pub(crate) enum Count {
     Asset,
     /// The view of the purge ledger was refreshed.
     LedgerRefreshed,
+    /// The purge ledger's authority was asked for news.
+    LedgerAsked,
+    /// News of the purge ledger that another isolate had left were taken over.
+    LedgerShared,
     /// The purge ledger could not be reached.
     LedgerUnreachable,
     /// Purges that this isolate passed on.
@@ -81,6 +85,8 @@ pub(crate) struct Counters {
     store_failed: u64,
     assets: u64,
     ledger_refreshed: u64,
+    ledger_asked: u64,
+    ledger_shared: u64,
     ledger_unreachable: u64,
     purges_accepted: u64,
     purges_refused: u64,
@@ -113,6 +119,8 @@ pub(crate) fn snapshot() -> Counters {
         store_failed: read(Count::StoreFailed),
         assets: read(Count::Asset),
         ledger_refreshed: read(Count::LedgerRefreshed),
+        ledger_asked: read(Count::LedgerAsked),
+        ledger_shared: read(Count::LedgerShared),
         ledger_unreachable: read(Count::LedgerUnreachable),
         purges_accepted: read(Count::PurgeAccepted),
         purges_refused: read(Count::PurgeRefused),

@@ -16,6 +16,7 @@ use worker::web_sys;
 use crate::convert::{self, ResponseBody};
 use crate::observe::{self, Count};
 use crate::origin::{self, OriginAnswer};
+use crate::purge::order::Order;
 use crate::purge::{client, compat};
 use crate::refusal::Refusal;
 use crate::store::{self, Entry, StoredBody};
@@ -155,5 +156,10 @@ async fn invalidate(visit: &Rc<Visit>, answer: &OriginAnswer) {
         origin_epoch: None,
     };
     // A ledger that cannot be reached is counted there; the answer is the origin's all the same.
-    let _ = visit.edge.ledger.append(purge).await;
+    let order = Order {
+        by: None,
+        purge,
+        after: None,
+    };
+    let _ = visit.edge.ledger.append(order).await;
 }

@@ -14,6 +14,7 @@ use crate::convert;
 use crate::env::{Config, built_in_routes};
 use crate::error::ConfigError;
 use crate::purge::client::{Bounds, LedgerClient};
+use crate::purge::sharing::Sharing;
 use crate::refusal::Refusal;
 use crate::search;
 use crate::store::StoreKey;
@@ -62,7 +63,11 @@ impl Edge {
         let routes = built_in_routes()?;
         let edge = Rc::new(Self {
             config: Config::from_env(env)?,
-            ledger: LedgerClient::new(authority, routes.policy().ledger_limits()),
+            ledger: LedgerClient::new(
+                authority,
+                routes.policy().ledger_limits(),
+                Sharing::from_env(env)?,
+            ),
             routes,
             assets: env.assets(Self::ASSETS).ok(),
         });

@@ -140,6 +140,11 @@ impl<S: LedgerStorage> Authority<S> {
         self.ledger.epoch()
     }
 
+    /// Where it keeps its ledger, and others keep theirs.
+    pub(super) fn storage_mut(&mut self) -> &mut S {
+        &mut self.storage
+    }
+
     fn trim(&mut self, now: Timestamp) -> Result<(), S::Error> {
         self.ledger.compact(now);
         let head = self.ledger.epoch().sequence.as_u64();

@@ -1,9 +1,11 @@
 //! Terrace's own endpoints: purge and status.
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use terrace_shared::http::BodyEnd;
 use terrace_shared::outcome::{CacheStatus, ForwardReason};
+use terrace_shared::purge::audit::{LOG_PATH, LogQuery};
+use terrace_shared::purge::auth::Token;
 use terrace_shared::purge::compat::{Answer, Call, Dialect, Refusal};
 use terrace_shared::purge::wire::{
     PURGE_PATH, PurgeRequest, PurgeState, PurgedTier, Receipt, STATUS_PATH, TierReceipt,
@@ -13,8 +15,10 @@ use terrace_shared::time::{ByteCount, Milliseconds, TimestampMillis};
 use worker::web_sys;
 
 use super::client;
+use super::order::Order;
 use crate::clock;
 use crate::convert::{self, ResponseBody};
+use crate::error::LedgerError;
 use crate::observe::{self, Count, Counters};
 use crate::visit::Edge;
 
@@ -47,16 +51,21 @@ pub(crate) async fn answer(request: &web_sys::Request, edge: &Edge) -> web_sys::
             return carry_out(&Call::own(), &fields, request.body(), edge).await;
         }
         (STATUS_PATH, "GET" | "HEAD") => {
-            return send(Answer::json(http::StatusCode::OK, &status()));
+            return send(Answer::json(StatusCode::OK, &status()));
         }
         (PURGE_PATH, _) => {
             observe::count(Count::PurgeRefused);
             wrong_method(method, "POST")
         }
+        (LOG_PATH, "GET") => match log(request, edge).await {
+            Ok(page) => return send(page),
+            Err(refusal) => refusal,
+        },
         (STATUS_PATH, _) => wrong_method(method, "GET, HEAD"),
+        (LOG_PATH, _) => wrong_method(method, "GET"),
         (path, _) => Refusal::NoSuchPath {
             path: path.to_owned(),
-            hint: "Terrace answers at /.terrace/purge and /.terrace/status",
+            hint: "Terrace answers at /.terrace/purge, /.terrace/log and /.terrace/status",
         },
     };
     send(refusal.answer(Dialect::Terrace))
@@ -88,21 +97,100 @@ async fn purge(
     body: Option<web_sys::ReadableStream>,
     edge: &Edge,
 ) -> Result<(PurgeRequest, Receipt), Refusal> {
+    let token = admitted(call, fields, edge).await?;
+    let outcome = purge_as(token, call, fields, body, edge).await;
+    if let Err(refusal) = &outcome
+        && refusal.status().is_client_error()
+        && !matches!(refusal, Refusal::TooMany { .. })
+    {
+        // The object has counted those itself.
+        let by = Some(token.name());
+        edge.ledger.log_refused(by, &refusal.to_string()).await;
+    }
+    outcome
+}
+
+/// The token that comes with a call; one that is not known is counted in the purge log.
+async fn admitted<'a>(
+    call: &Call,
+    fields: &HeaderMap,
+    edge: &'a Edge,
+) -> Result<&'a Token, Refusal> {
     let tokens = edge.config.tokens.as_ref();
     let tokens = tokens.map_err(|error| Refusal::Misconfigured {
         error: error.to_string(),
     })?;
-    let token = call.admit(fields, tokens, clock::now().timestamp())?;
+    let outcome = call.admit(fields, tokens, clock::now().timestamp());
+    if let Err(refusal @ Refusal::NotAuthenticated(_)) = &outcome {
+        edge.ledger.log_refused(None, &refusal.to_string()).await;
+    }
+    outcome
+}
+
+async fn purge_as(
+    token: &Token,
+    call: &Call,
+    fields: &HeaderMap,
+    body: Option<web_sys::ReadableStream>,
+    edge: &Edge,
+) -> Result<(PurgeRequest, Receipt), Refusal> {
     let body = read(body).await?;
     let (request, purge) = call.purge(fields, &body, token, &edge.routes, clock::now())?;
     let (mode, scopes) = (purge.mode, purge.scopes.len());
-    let epoch = edge.ledger.append(purge).await;
-    let epoch = epoch.map_err(|error| Refusal::NotTaken {
-        error: error.to_string(),
-    })?;
+    let order = Order {
+        by: Some(token.name().into()),
+        purge,
+        after: request.after_ms,
+    };
+    let taken = edge.ledger.append(order).await;
+    let taken = taken.map_err(|error| not_taken(&error))?;
     let bound = edge.routes.longest_bound();
-    let receipt = receipt(epoch, mode, scopes, bound, clock::now());
+    let receipt = Receipt {
+        again_at_ms: taken.again_at,
+        ..receipt(taken.epoch, mode, scopes, bound, clock::now())
+    };
     Ok((request, receipt))
+}
+
+/// The part of the purge log that is asked for: all of it for a token that may purge everything, and what it did
+/// itself for any other.
+async fn log(request: &web_sys::Request, edge: &Edge) -> Result<Answer, Refusal> {
+    let fields = convert::header_map(&request.headers());
+    let token = admitted(&Call::own(), &fields, edge).await?;
+    let url = request.url();
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let query = LogQuery::parse(query).map_err(|error| Refusal::Query {
+        error: error.to_string(),
+        hint: "for example /.terrace/log?limit=20",
+    })?;
+    let by = Some(token.name()).filter(|_| !token.may_all());
+    let page = edge.ledger.log(query, by).await;
+    let page = page.map_err(|error| not_taken(&error))?;
+    let body = String::from_utf8_lossy(&page).into_owned();
+    Ok(Answer {
+        body,
+        ..Answer::json(StatusCode::OK, &())
+    })
+}
+
+/// What the ledger's authority did not take, or not say.
+fn not_taken(error: &LedgerError) -> Refusal {
+    match *error {
+        LedgerError::TooManyCalls { retry_after } => Refusal::TooMany { retry_after },
+        LedgerError::TooManyScheduled { .. } => Refusal::TooManyScheduled {
+            error: error.to_string(),
+        },
+        LedgerError::TooFarAhead { .. } => Refusal::Query {
+            error: error.to_string(),
+            hint: "nothing was purged",
+        },
+        LedgerError::Unreachable(_)
+        | LedgerError::TimedOut
+        | LedgerError::Refused { .. }
+        | LedgerError::NotUnderstood => Refusal::NotTaken {
+            error: error.to_string(),
+        },
+    }
 }
 
 async fn read(body: Option<web_sys::ReadableStream>) -> Result<Vec<u8>, Refusal> {

@@ -7,12 +7,16 @@ use terrace_shared::purge::{
 };
 use terrace_shared::time::{Milliseconds, TimestampMillis};
 
+use super::sharing::{Label, Worth};
+
 /// A replica of the ledger, and the questions that are under way for it.
 #[derive(Debug, Default)]
 pub(crate) struct View {
     replica: Replica,
     /// When the newest question was asked that is not answered yet; it may have been cancelled since.
     asking_since: Option<TimestampMillis>,
+    /// This isolate's lot for when it wants news next.
+    lot: u8,
 }
 
 /// What a request must do about the view before it uses it.
@@ -101,12 +105,13 @@ impl View {
     /// view did when it was asked.
     pub(crate) fn absorb(&mut self, question: Question, update: Update) -> Absorbed {
         self.give_up(question);
-        let (incarnation, head) = match &update {
-            Update::Delta {
-                incarnation, head, ..
-            } => (*incarnation, *head),
-            Update::Snapshot(ledger) => (ledger.epoch().incarnation, ledger.epoch().sequence),
-        };
+        let Label {
+            head: Epoch {
+                incarnation,
+                sequence: head,
+            },
+            ..
+        } = Label::of(question, &update);
         if let Some(here) = self.replica.epoch() {
             if here.incarnation == incarnation {
                 let regressed = question
@@ -128,6 +133,59 @@ impl View {
             Ok(()) => Absorbed::Taken,
             Err(_) => Absorbed::AskForAll,
         }
+    }
+
+    /// What an answer that another isolate left is worth at `now` (see [`Label::worth`]).
+    pub(crate) fn worth(
+        &self,
+        label: &Label,
+        now: TimestampMillis,
+        refresh: Milliseconds,
+    ) -> Worth {
+        label.worth(self.epoch(), self.replica.view_age(now), now, refresh)
+    }
+
+    /// Takes note that nothing has been purged by when the answer under `label` was asked for.
+    pub(crate) fn confirm_shared(&mut self, label: &Label) {
+        self.replica.confirm(label.counts_from());
+    }
+
+    /// Takes over an answer that another isolate left, if it is what its label says and still of use.
+    pub(crate) fn absorb_shared(
+        &mut self,
+        label: &Label,
+        update: Update,
+        now: TimestampMillis,
+        refresh: Milliseconds,
+    ) -> Absorbed {
+        let question = Question {
+            since: label.from,
+            asked_at: label.asked_at,
+        };
+        if Label::of(question, &update) != *label {
+            return Absorbed::AskForAll;
+        }
+        match self.worth(label, now, refresh) {
+            Worth::Nothing => Absorbed::AskForAll,
+            Worth::Confirms => {
+                self.confirm_shared(label);
+                Absorbed::Taken
+            }
+            Worth::Brings => match self.replica.update(update, label.counts_from()) {
+                Ok(()) => Absorbed::Taken,
+                Err(_) => Absorbed::AskForAll,
+            },
+        }
+    }
+
+    /// Draws a lot for when this isolate wants news next.
+    pub(crate) fn draw(&mut self, lot: u8) {
+        self.lot = lot;
+    }
+
+    /// The lot it has drawn.
+    pub(crate) fn lot(&self) -> u8 {
+        self.lot
     }
 
     /// Takes over a purge that this isolate has just sent to the authority, if it is the next one.
@@ -344,5 +402,82 @@ mod tests {
             view.absorb(question, delta(&authority(2, 6), 5)),
             Absorbed::AskForAll
         );
+    }
+
+    /// The label and the answer that an isolate leaves which stood at `since` and asked at `asked_at`.
+    fn left(ledger: &Ledger, since: Option<u64>, asked_at: TimestampMillis) -> (Label, Update) {
+        let update = match since {
+            None => Update::Snapshot(ledger.clone()),
+            Some(since) => delta(ledger, since),
+        };
+        let since = since.map(|sequence| Epoch {
+            sequence: Sequence::new(sequence),
+            ..ledger.epoch()
+        });
+        (Label::of(Question { since, asked_at }, &update), update)
+    }
+
+    #[test]
+    fn what_another_isolate_learnt_is_as_old_as_its_question_and_a_little_more() {
+        let mut view = view_of(&authority(1, 1), at(1_000));
+        let (label, update) = left(&authority(1, 3), Some(1), at(9_000));
+        let taken = view.absorb_shared(&label, update, at(9_500), REFRESH);
+        assert_eq!(taken, Absorbed::Taken);
+        assert_eq!(view.epoch().unwrap().sequence, Sequence::new(3));
+        let bound = Milliseconds::new(600);
+        assert_eq!(view.lag(at(9_500), bound), Lag::Within);
+        let age = Milliseconds::new(601);
+        assert_eq!(view.lag(at(9_501), bound), Lag::Beyond(age));
+    }
+
+    #[test]
+    fn a_purge_made_here_is_not_hidden_by_what_another_isolate_learnt_before_it() {
+        let mut ledger = authority(1, 3);
+        let mut view = view_of(&authority(1, 1), at(1_000));
+        let shared = [None, Some(1), Some(3)].map(|since| left(&ledger, since, at(9_000)));
+        let (_, update) = left(&ledger, Some(1), at(8_000));
+        let question = view.ask(at(8_000));
+        assert_eq!(view.absorb(question, update), Absorbed::Taken);
+        ledger.append(purge());
+        assert_eq!(view.note(ledger.epoch(), purge()), Absorbed::Taken);
+        for (label, update) in shared {
+            let taken = view.absorb_shared(&label, update, at(9_500), REFRESH);
+            assert_eq!(taken, Absorbed::AskForAll);
+            assert_eq!(view.epoch(), Some(ledger.epoch()));
+        }
+        assert_eq!(
+            view.lag(at(9_500), Milliseconds::new(1_500)),
+            Lag::Within,
+            "and its age is still that of its own question"
+        );
+        assert_ne!(view.lag(at(9_501), Milliseconds::new(1_500)), Lag::Within);
+    }
+
+    #[test]
+    fn an_answer_that_is_not_what_its_label_says_is_not_taken() {
+        let mut view = view_of(&authority(1, 1), at(1_000));
+        let (label, _) = left(&authority(1, 3), Some(1), at(9_000));
+        for other in [
+            delta(&authority(1, 2), 1),
+            delta(&authority(2, 3), 1),
+            Update::Snapshot(authority(1, 3)),
+        ] {
+            let taken = view.absorb_shared(&label, other, at(9_500), REFRESH);
+            assert_eq!(taken, Absorbed::AskForAll);
+            assert_eq!(view.epoch().unwrap().sequence, Sequence::new(1));
+        }
+    }
+
+    #[test]
+    fn an_empty_view_takes_the_whole_ledger_from_another_isolate() {
+        let mut view = View::default();
+        let (label, update) = left(&authority(1, 3), Some(1), at(9_000));
+        assert_eq!(view.worth(&label, at(9_100), REFRESH), Worth::Nothing);
+        let taken = view.absorb_shared(&label, update, at(9_100), REFRESH);
+        assert_eq!(taken, Absorbed::AskForAll);
+        let (label, update) = left(&authority(1, 3), None, at(9_000));
+        let taken = view.absorb_shared(&label, update, at(9_100), REFRESH);
+        assert_eq!(taken, Absorbed::Taken);
+        assert_eq!(view.epoch(), Some(label.head));
     }
 }

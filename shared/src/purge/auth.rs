@@ -204,6 +204,16 @@ impl Token {
         &self.name
     }
 
+    /// Whether it may name everything, and so see what everybody has purged.
+    pub fn may_all(&self) -> bool {
+        self.may_name(&Scope::All)
+    }
+
+    fn may_name(&self, scope: &Scope) -> bool {
+        let text = scope.to_string();
+        self.allow.iter().any(|pattern| pattern.matches(&text))
+    }
+
     /// Whether it may ask for all of `purge`.
     ///
     /// # Errors
@@ -215,10 +225,7 @@ impl Token {
                 mode: purge.mode,
             });
         }
-        let forbidden = purge.scopes.iter().find(|scope| {
-            let text = scope.to_string();
-            !self.allow.iter().any(|pattern| pattern.matches(&text))
-        });
+        let forbidden = purge.scopes.iter().find(|scope| !self.may_name(scope));
         match forbidden {
             None => Ok(()),
             Some(scope) => Err(Forbidden::Scope {

@@ -7,6 +7,7 @@
 //! The rules are numbered R1 to R12 where they are implemented; `ledger/tests.rs` proves them on
 //! random schedules of fills, purges, lag and crashes, and proves that breaking one is noticed.
 
+pub mod audit;
 pub mod auth;
 pub mod compat;
 mod entry;

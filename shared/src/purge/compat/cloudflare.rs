@@ -183,6 +183,8 @@ pub(super) fn refused(refusal: &Refusal) -> Answer {
         | Refusal::Method { .. }
         | Refusal::NoSuchPath { .. }
         | Refusal::Misconfigured { .. }
+        | Refusal::TooManyScheduled { .. }
+        | Refusal::Query { .. }
         | Refusal::NotTaken { .. } => (status.as_u16(), refusal.to_string()),
     };
     let message = format!("{text}; {}", refusal.hint(Dialect::Cloudflare));

@@ -75,6 +75,20 @@ pub enum Refusal {
         /// How long to wait.
         retry_after: Milliseconds,
     },
+    /// As many purges as can be kept wait for their second time.
+    #[error("{error}")]
+    TooManyScheduled {
+        /// How many wait.
+        error: String,
+    },
+    /// Something that was asked for cannot be.
+    #[error("{error}")]
+    Query {
+        /// What, and why.
+        error: String,
+        /// What could be.
+        hint: &'static str,
+    },
     /// What the operator has set up cannot be used.
     #[error("{error}")]
     Misconfigured {
@@ -93,9 +107,11 @@ impl Refusal {
     /// The status that goes with it.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::Request(_) | Self::Url(_) | Self::ListedUrl { .. } | Self::CutOff => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Request(_)
+            | Self::Url(_)
+            | Self::ListedUrl { .. }
+            | Self::CutOff
+            | Self::Query { .. } => StatusCode::BAD_REQUEST,
             Self::NotAuthenticated(_) => StatusCode::UNAUTHORIZED,
             Self::NoTokens | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NoSuchPath { .. } => StatusCode::NOT_FOUND,
@@ -104,7 +120,9 @@ impl Refusal {
             Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Misconfigured { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NotTaken { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotTaken { .. } | Self::TooManyScheduled { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -112,7 +130,10 @@ impl Refusal {
     pub(super) const fn hint(&self, dialect: Dialect) -> &'static str {
         match self {
             Self::Method { .. } => "the Allow field names what is",
-            Self::NoSuchPath { hint, .. } => hint,
+            Self::NoSuchPath { hint, .. } | Self::Query { hint, .. } => hint,
+            Self::TooManyScheduled { .. } => {
+                "nothing was purged; send it without after_ms, or later"
+            }
             Self::NoTokens => "make one with `terrace token NAME`, and set TERRACE_PURGE_TOKENS",
             Self::NotAuthenticated(_) => match dialect {
                 Dialect::Fastly => "send Fastly-Key and a token of TERRACE_PURGE_TOKENS",
