@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use terrace_shared::policy::OnLedgerLag;
 use terrace_shared::purge::{EntryScopes, Lag, Verdict};
+use terrace_shared::sabotage::{self, Rule};
 use terrace_shared::stored::{Codec as ValueCodec, Compression, Content, Envelope};
 use terrace_shared::time::{Milliseconds, TimestampMillis};
 use tokio::sync::Semaphore;
@@ -300,7 +301,7 @@ impl Engine {
         if ask.trust == Trust::SourceOnly && age > self.bound {
             return false;
         }
-        if began.generation == self.view().generation() {
+        if began.generation == self.view().generation() || sabotage::breaks(Rule::JoinAfterPurge) {
             return true;
         }
         let Some(fence) = began.fence() else {
@@ -313,6 +314,7 @@ impl Engine {
     /// Whether a follower may take what has landed: judged again, now that all its surrogate keys are known (R5).
     fn is_current(&self, landing: &Landing) -> bool {
         match landing.names {
+            _ if sabotage::breaks(Rule::JoinAfterPurge) => true,
             Names::All => self.view().judge(&landing.entry) == Verdict::Untouched,
             Names::Some => landing.entry.standing().judged_in() == self.view().generation(),
         }

@@ -15,6 +15,7 @@ use terrace_shared::http::{
 use terrace_shared::outcome::ForwardReason;
 use terrace_shared::policy::OnLedgerLag;
 use terrace_shared::purge::{EntryScopes, Lag, Verdict};
+use terrace_shared::sabotage::{self, Rule};
 use terrace_shared::time::Milliseconds;
 use tokio::sync::oneshot;
 
@@ -213,7 +214,7 @@ fn is_joinable(visit: &Visit, began: &Began, company: Company) -> bool {
     if distrusts && age > Milliseconds::from(visit.route().purge_bound) {
         return false;
     }
-    if began.generation == engine.view().generation() {
+    if began.generation == engine.view().generation() || sabotage::breaks(Rule::JoinAfterPurge) {
         return true;
     }
     let Some(fence) = began.fence().filter(|_| company == Company::Any) else {
