@@ -1,6 +1,7 @@
 //! Answers made of stored responses, and of the service's.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use ::http::header::HeaderName;
 use ::http::{HeaderMap, HeaderValue, Response};
@@ -12,7 +13,7 @@ use terrace_shared::http::{
 use terrace_shared::intake::ROUTE_KEYS;
 use terrace_shared::outcome::CacheStatus;
 use terrace_shared::purge::wire::EPOCH_FIELD;
-use terrace_shared::purge::{Epoch, Lag};
+use terrace_shared::purge::{Epoch, Lag, Verdict};
 use terrace_shared::time::DeltaSeconds;
 
 use super::CacheBody;
@@ -62,7 +63,7 @@ impl Place {
 /// The answer from what is stored.
 pub(super) fn respond<B>(
     visit: &Visit,
-    entry: &Entry,
+    entry: &Arc<Entry>,
     age: DeltaSeconds,
     said: &CacheStatus,
 ) -> Response<CacheBody<B>> {
@@ -74,7 +75,19 @@ pub(super) fn respond<B>(
         AnswerBody::Range(range) => CacheBody::whole(cut(&entry.body, *range)),
         AnswerBody::Multipart { parts, end } => multipart(&entry.body, parts, end),
     };
-    finish(visit, answer, body, said, visit.epoch)
+    finish(visit, answer, body, said, epoch_of(visit, entry))
+}
+
+/// The position that an answer made of `entry` shows (R9): the view's, unless a soft purge has overtaken the entry.
+///
+/// What is served stale after a soft purge is no older for the next cache than what is fresh: it shows the position
+/// that it was filled under, so that the same purge softens it there too.
+fn epoch_of(visit: &Visit, entry: &Arc<Entry>) -> Option<Epoch> {
+    let epoch = visit.epoch?;
+    match visit.verdict(entry) {
+        Verdict::Untouched => Some(epoch),
+        Verdict::Softened | Verdict::Dropped => Some(entry.filled_under().filled_at),
+    }
 }
 
 /// The answer from what is being stored. It flows on whole: a part of it would still need all of it to pass.
