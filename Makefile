@@ -8,7 +8,7 @@ CARGO_ALL := --workspace --all-features --locked
 BACKEND := target/release/examples/shop
 TERRACE := target/release/terrace
 
-.PHONY: help setup setup-test demo start replay test test-wasm deploy-check lint bench conformance fuzz
+.PHONY: help setup setup-test demo start replay test test-wasm deploy-check lint bench conformance fuzz torture
 
 help:
 	@echo 'make start         the demo: browser, edge, service, memory, Redis and database, until Ctrl-C'
@@ -17,6 +17,7 @@ help:
 	@echo 'make bench         benchmarks, written to bench/results.md'
 	@echo 'make conformance   the public HTTP cache tests, written to conformance/results.md; PEERS=1: other caches too'
 	@echo 'make fuzz          every parser under a fuzzer: SECONDS_EACH=60 for each, or only TARGET=name'
+	@echo 'make torture       purges under faults: MINUTES=10 TOPOLOGY=standalone|sentinel|cluster SEED=n; BREAK=R1 breaks a rule'
 	@echo 'make lint          format, clippy and documentation, as in CI'
 	@echo 'make deploy-check  what wrangler would deploy, without deploying it'
 
@@ -43,6 +44,7 @@ test: setup-test
 	@$(STAGE) 'deploy check' make -s deploy-check
 	@$(STAGE) 'build' cargo build $(CARGO_ALL) --bins --examples
 	@$(STAGE) 'tests' cargo test $(CARGO_ALL)
+	@$(STAGE) 'torture' target/debug/terrace-torture --seconds 40 --seed 1
 	@$(STAGE) 'conformance' env TERRACE_BIN=target/debug/terrace node conformance/run.mjs --check
 
 test-wasm:
@@ -72,6 +74,14 @@ conformance: setup
 	$(if $(PEERS),@bash scripts/setup.sh peers)
 	@$(ENV) cargo build --release --locked -p terrace-cli --all-features --bin terrace
 	@$(ENV) node conformance/run.mjs $(if $(PEERS),--peers) $(if $(UPDATE),--update) $(if $(SUITE),--suite $(SUITE))
+
+torture: export MINUTES ?= 10
+torture: export TOPOLOGY ?= standalone
+torture: export SEED ?=
+torture: export BREAK ?=
+torture: export UPDATE ?=
+torture: setup-test
+	@bash scripts/torture.sh
 
 fuzz: export SECONDS_EACH ?= 60
 fuzz: export TARGET ?=

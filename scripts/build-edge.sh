@@ -2,15 +2,16 @@
 # Builds the worker into edge/build and its static assets into edge/assets; does nothing when nothing has changed.
 # wrangler.toml names it, so `wrangler deploy` and `wrangler dev` run it too.
 # With TERRACE_POLICY=FILE it builds in another policy than terrace.toml, into TERRACE_EDGE_BUILD (both from the
-# project's root).
+# project's root), and with TERRACE_EDGE_FEATURES some features of the crate, into another place as well.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
 
 policy=${TERRACE_POLICY:-terrace.toml}
 out=${TERRACE_EDGE_BUILD:-edge/build}
-if [ "$policy" != terrace.toml ] && [ "$out" = edge/build ]; then
-  echo 'edge/build is for terrace.toml: TERRACE_EDGE_BUILD says where the worker of another policy goes' >&2
+features=${TERRACE_EDGE_FEATURES:-}
+if [ "$policy$features" != terrace.toml ] && [ "$out" = edge/build ]; then
+  echo 'edge/build is for terrace.toml: TERRACE_EDGE_BUILD says where another worker goes' >&2
   exit 1
 fi
 inputs=$(find edge shared Cargo.toml Cargo.lock "$policy" scripts/env.sh scripts/build-edge.sh scripts/build-site.mjs \
@@ -26,6 +27,7 @@ node scripts/build-site.mjs
 # The worker is built for size; native crates keep their own release profile.
 export CARGO_PROFILE_RELEASE_OPT_LEVEL=s CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
 mkdir -p "$(dirname "$out")"
-TERRACE_POLICY=$PWD/$policy with_wasm worker-build --release --out-dir "$(realpath --relative-to edge "$out")" edge
+TERRACE_POLICY=$PWD/$policy with_wasm worker-build --release --out-dir "$(realpath --relative-to edge "$out")" edge \
+  ${features:+--features "$features"}
 node scripts/check-wasm.mjs "$out"
 printf '%s' "$inputs" >"$out/.inputs"

@@ -13,6 +13,7 @@ use terrace_shared::http::{
 use terrace_shared::intake::{ROUTE_KEYS, route_keys};
 use terrace_shared::outcome::{ForwardReason, NotStored, StaleReason};
 use terrace_shared::purge::{Fence, Verdict};
+use terrace_shared::sabotage::{self, Rule};
 use terrace_shared::time::DeltaSeconds;
 
 use crate::clock;
@@ -124,6 +125,8 @@ async fn ask_once(
     };
     let fields = request_fields(&visit.intake.fields, forward_as);
     let asked = origin::ask(visit, facts.method().as_str(), fields, None).await;
+    let late = sabotage::breaks(Rule::FenceBeforeSource);
+    let epoch = if late { client::epoch() } else { epoch };
 
     let judged = considered.map_or(Verdict::Untouched, verdict);
     let mut answer = match asked {

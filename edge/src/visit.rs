@@ -60,6 +60,14 @@ impl Edge {
         let authority = env
             .durable_object(Self::LEDGER)
             .map_err(|_| ConfigError::Binding { name: Self::LEDGER })?;
+        #[cfg(feature = "sabotage")]
+        if let Some(rule) = env
+            .var("TERRACE_BREAK")
+            .ok()
+            .and_then(|rule| rule.to_string().parse().ok())
+        {
+            terrace_shared::sabotage::break_rule(rule);
+        }
         let routes = built_in_routes()?;
         let edge = Rc::new(Self {
             config: Config::from_env(env)?,

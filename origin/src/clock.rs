@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 #[cfg(any(test, feature = "test-util"))]
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicI64, AtomicU64, Ordering},
 };
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -20,6 +20,8 @@ enum Source {
     System,
     #[cfg(any(test, feature = "test-util"))]
     Manual(Arc<AtomicU64>),
+    #[cfg(any(test, feature = "test-util"))]
+    Shifted(Arc<AtomicI64>),
 }
 
 impl Clock {
@@ -30,6 +32,12 @@ impl Clock {
             #[cfg(any(test, feature = "test-util"))]
             Source::Manual(millis) => {
                 TimestampMillis::from_unix_millis(millis.load(Ordering::Acquire))
+            }
+            #[cfg(any(test, feature = "test-util"))]
+            Source::Shifted(by) => {
+                let now = system_now().as_unix_millis();
+                let shifted = now.saturating_add_signed(by.load(Ordering::Acquire));
+                TimestampMillis::from_unix_millis(shifted)
             }
         }
     }
@@ -45,6 +53,11 @@ impl Clock {
             Source::Manual(_) => Moment {
                 wall: self.now(),
                 steady: self.now(),
+            },
+            #[cfg(any(test, feature = "test-util"))]
+            Source::Shifted(_) => Moment {
+                wall: self.now(),
+                steady: steady_now(),
             },
         }
     }
@@ -104,6 +117,33 @@ impl ManualClock {
     }
 }
 
+/// The system's clocks, of which the wall clock can be set while the cache runs, as an operator or NTP may.
+#[cfg(any(test, feature = "test-util"))]
+#[derive(Clone, Debug, Default)]
+pub struct ShiftedClock(Arc<AtomicI64>);
+
+#[cfg(any(test, feature = "test-util"))]
+impl ShiftedClock {
+    /// Sets the wall clock forward by `length`.
+    pub fn set_forward(&self, length: impl Into<Milliseconds>) {
+        self.0.fetch_add(signed(length), Ordering::AcqRel);
+    }
+
+    /// Sets the wall clock back by `length`.
+    pub fn set_back(&self, length: impl Into<Milliseconds>) {
+        self.0.fetch_sub(signed(length), Ordering::AcqRel);
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        Clock(Source::Shifted(self.0.clone()))
+    }
+}
+
+#[cfg(any(test, feature = "test-util"))]
+fn signed(length: impl Into<Milliseconds>) -> i64 {
+    i64::try_from(length.into().as_u64()).unwrap_or(i64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use terrace_shared::time::DeltaSeconds;
@@ -127,6 +167,20 @@ mod tests {
         };
         assert_eq!(slept.saturating_since(earlier), Milliseconds::new(80_000));
         assert_eq!(set_back.saturating_since(earlier), Milliseconds::new(8_000));
+    }
+
+    #[test]
+    fn a_shifted_clock_jumps_on_the_wall_and_goes_on_steadily() {
+        let shifted = ShiftedClock::default();
+        let clock = shifted.clock();
+        let before = clock.moment();
+        shifted.set_forward(DeltaSeconds::minutes(10));
+        let ahead = clock.moment();
+        let jumped = ahead.wall.saturating_since(before.wall);
+        assert!(jumped >= Milliseconds::new(600_000), "{jumped:?}");
+        assert!(ahead.steady.saturating_since(before.steady) < Milliseconds::new(600_000));
+        shifted.set_back(DeltaSeconds::minutes(20));
+        assert!(clock.now() < before.wall);
     }
 
     #[test]

@@ -110,6 +110,13 @@ impl CacheBuilder {
         self
     }
 
+    /// The system's clocks with a wall clock that can be set. Default: the system's.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn shifted_clock(mut self, clock: &crate::clock::ShiftedClock) -> Self {
+        self.clock = clock.clock();
+        self
+    }
+
     /// Builds the cache, and starts what runs in the background. Call it within a Tokio runtime.
     ///
     /// With a Redis, the first view of the purge ledger is waited for, at most two seconds; without one,

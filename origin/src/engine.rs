@@ -6,6 +6,7 @@ use http::HeaderMap;
 use terrace_shared::policy::OnLedgerLag;
 use terrace_shared::purge::token::{After, Presented, Reach, TokenSecrets};
 use terrace_shared::purge::{EntryScopes, Lag, Verdict};
+use terrace_shared::sabotage::{self, Rule};
 use terrace_shared::stored::{Codec as ValueCodec, Compression, Content, Envelope};
 use terrace_shared::time::{Milliseconds, TimestampMillis};
 use tokio::sync::Semaphore;
@@ -354,7 +355,7 @@ impl Engine {
         {
             return false; // it began before a purge that the caller's tokens name
         }
-        if began.generation == self.view().generation() {
+        if began.generation == self.view().generation() || sabotage::breaks(Rule::JoinAfterPurge) {
             return true;
         }
         let Some(fence) = began.fence() else {
@@ -367,6 +368,7 @@ impl Engine {
     /// Whether a follower may take what has landed: judged again, now that all its surrogate keys are known (R5).
     fn is_current(&self, landing: &Landing) -> bool {
         match landing.names {
+            _ if sabotage::breaks(Rule::JoinAfterPurge) => true,
             Names::All => self.view().judge(&landing.entry) == Verdict::Untouched,
             Names::Some => landing.entry.standing().judged_in() == self.view().generation(),
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use terrace_shared::key::{KeyParts, SurrogateKeys};
 use terrace_shared::purge::{EntryScopes, Epoch, Fence, Incarnation, Sequence, Verdict};
+use terrace_shared::sabotage::{self, Rule};
 use terrace_shared::stored::{Codec, Compression, Content, Envelope};
 use terrace_shared::time::{Milliseconds, TimestampMillis};
 
@@ -101,6 +102,9 @@ impl Filling {
 
     /// Stores the value where the policy and the ledger let it, and lands the flight.
     fn store(mut self, value: Value) -> Arc<Entry> {
+        if sabotage::breaks(Rule::FenceBeforeSource) {
+            self.began = self.engine.view().begin(&self.engine.clock);
+        }
         let now = self.engine.clock.now();
         let counters = &self.space.counters;
         let (keys, names) = match self.fill.names() {

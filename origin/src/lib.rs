@@ -70,7 +70,7 @@ pub use terrace_shared::time::ByteCount;
 pub use crate::answer::{Answer, LedgerLag, Source, StaleReason};
 pub use crate::cache::Cache;
 #[cfg(any(test, feature = "test-util"))]
-pub use crate::clock::ManualClock;
+pub use crate::clock::{ManualClock, ShiftedClock};
 pub use crate::config::{CacheBuilder, load_policy};
 #[cfg(feature = "redis")]
 pub use crate::error::RedisError;

@@ -11,6 +11,7 @@ pub mod key;
 pub mod outcome;
 pub mod policy;
 pub mod purge;
+pub mod sabotage;
 pub mod stored;
 pub mod time;
 

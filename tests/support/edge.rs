@@ -85,7 +85,7 @@ impl Edge {
 }
 
 /// What whoever takes purges must know of [`PURGE_TOKEN`] and [`PRODUCTS_TOKEN`].
-pub(crate) fn token_list() -> String {
+pub fn token_list() -> String {
     let tokens = serde_json::json!([
         { "name": "all", "sha256": hash(PURGE_TOKEN), "allow": ["*"] },
         { "name": "products", "sha256": hash(PRODUCTS_TOKEN), "allow": ["surrogate-key:product:*"] },

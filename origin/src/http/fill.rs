@@ -16,6 +16,7 @@ use terrace_shared::outcome::ForwardReason;
 use terrace_shared::policy::OnLedgerLag;
 use terrace_shared::purge::token::Reach;
 use terrace_shared::purge::{EntryScopes, Lag, Verdict};
+use terrace_shared::sabotage::{self, Rule};
 use terrace_shared::time::Milliseconds;
 use tokio::sync::oneshot;
 
@@ -219,7 +220,7 @@ fn is_joinable(visit: &Visit, began: &Began, company: Company) -> bool {
     {
         return false; // it began before a purge that the request's tokens name
     }
-    if began.generation == engine.view().generation() {
+    if began.generation == engine.view().generation() || sabotage::breaks(Rule::JoinAfterPurge) {
         return true;
     }
     let Some(fence) = began.fence().filter(|_| company == Company::Any) else {

@@ -12,6 +12,7 @@ use terrace_shared::http::{
 use terrace_shared::intake::{ROUTE_KEYS, origin_fields, route_keys};
 use terrace_shared::outcome::{ForwardReason, NotStored};
 use terrace_shared::purge::{Fence, Verdict};
+use terrace_shared::sabotage::{self, Rule};
 use terrace_shared::time::TimestampMillis;
 use tokio::sync::oneshot;
 
@@ -253,7 +254,9 @@ impl<O: Origin> Filler<O> {
     ) -> Asked<O> {
         let visit = &*self.visit;
         keys::into_fields(&mut answer.head);
-        let Some(epoch) = self.began.epoch else {
+        let late = sabotage::breaks(Rule::FenceBeforeSource);
+        let began = if late { visit.site.begin() } else { self.began };
+        let Some(epoch) = began.epoch else {
             return self.passed(answer, NotStored::LedgerLag);
         };
         let target = &visit.intake.target;

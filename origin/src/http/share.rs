@@ -8,6 +8,7 @@ use terrace_shared::http::{Decision, Failure, Freshness, OnFailure, on_failure};
 use terrace_shared::intake::judge;
 use terrace_shared::outcome::{CacheStatus, StaleReason};
 use terrace_shared::purge::Verdict;
+use terrace_shared::sabotage::{self, Rule};
 
 use super::CacheBody;
 use super::fill::Forward;
@@ -130,7 +131,10 @@ fn take_entry<B>(
 fn take_growing<B>(visit: &Visit, growing: &Arc<Growing>, said: CacheStatus) -> Taken<B> {
     let head = &growing.head;
     let intake = &visit.intake;
-    let verdict = visit.under_tokens(visit.verdict_on(head));
+    let verdict = match visit.verdict_on(head) {
+        _ if sabotage::breaks(Rule::JoinAfterPurge) => Verdict::Untouched,
+        verdict => visit.under_tokens(verdict),
+    };
     if verdict != Verdict::Untouched {
         return Taken::Outdated;
     }

@@ -13,6 +13,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use terrace_shared::purge::wire::{PURGE_PATH, PurgeRequest, Receipt};
 
+use terrace_shared::sabotage::{self, Rule};
+
 use crate::error::{BuildError, EdgeError};
 use crate::ledger::BoxFuture;
 
@@ -161,6 +163,12 @@ impl EdgeClient {
 impl PurgeTarget for EdgeClient {
     fn tell<'a>(&'a self, request: &'a PurgeRequest) -> BoxFuture<'a, Result<Receipt, TellError>> {
         Box::pin(async move {
+            let lost = PurgeRequest {
+                keys: vec!["nothing-that-there-is".to_owned()],
+                ..PurgeRequest::default()
+            };
+            let broken = sabotage::breaks(Rule::ToldAtLeastOnce);
+            let request = if broken { &lost } else { request };
             match tokio::time::timeout(self.timeout, self.post(request)).await {
                 Ok(result) => result,
                 Err(_) => Err(TellError::Later(format!(

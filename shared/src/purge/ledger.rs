@@ -7,6 +7,7 @@ use super::marks::{MarkTable, Marks, Sketch};
 use super::pattern::Pattern;
 use super::scope::{Purge, PurgeMode, Scope};
 use super::{Epoch, Fence, Incarnation, Sequence};
+use crate::sabotage::{self, Rule};
 use crate::time::{DeltaSeconds, Timestamp};
 
 /// What the ledger says of a stored entry.
@@ -300,7 +301,8 @@ impl Ledger {
     /// A reader may remember an `Untouched` together with [`Self::epoch`]: as long as the ledger
     /// stands there, the verdict stands too.
     pub fn verdict(&self, fence: &Fence, scopes: &EntryScopes) -> Verdict {
-        if fence.filled_at.incarnation != self.incarnation {
+        let broken = sabotage::breaks(Rule::Incarnation);
+        if fence.filled_at.incarnation != self.incarnation && !broken {
             return Verdict::Dropped; // R6
         }
         // An answer that was produced under this very ledger, by an instance whose view was behind this one (R9).
@@ -317,7 +319,8 @@ impl Ledger {
         };
         match (own, &self.origin, fence.produced_at) {
             (Verdict::Untouched | Verdict::Softened, Some(origin), Some(produced_at))
-                if origin.incarnation == produced_at.incarnation =>
+                if origin.incarnation == produced_at.incarnation
+                    && !sabotage::breaks(Rule::OriginEpoch) =>
             {
                 own.worse(self.origin_verdict(origin, produced_at.sequence, scopes))
             }

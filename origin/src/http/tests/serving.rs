@@ -534,6 +534,23 @@ async fn the_epoch_of_a_fill_is_the_one_before_it_began() {
 }
 
 #[tokio::test]
+async fn what_a_soft_purge_has_overtaken_shows_the_epoch_that_it_was_filled_under() {
+    let process = World::new().process_with(|layer| layer.surrogate_keys(Exposure::Send));
+    let epoch = || process.cache.epoch().expect("a view").to_string();
+    let fields = [("cache-control", "max-age=60, stale-while-revalidate=60")];
+    process.origin.answers(200, &fields, "x");
+    let before = epoch();
+    process.get("/x").await;
+    process.purge(Purge::surrogate_key("other")).await;
+    assert_eq!(process.get("/x").await.field("terrace-epoch"), epoch());
+    process.purge(Purge::prefix("/").soft()).await;
+    let got = process.get("/x").await;
+    assert!(got.said().contains("soft-purge"), "{}", got.said());
+    // The next cache has the same purge, and holds the answer against it.
+    assert_eq!(got.field("terrace-epoch"), before);
+}
+
+#[tokio::test]
 async fn queries_that_a_response_calls_alike_share_what_is_stored() {
     let process = World::new().process();
     let fields = [FRESH, ("no-vary-search", "params=(\"utm\")")];
