@@ -189,6 +189,38 @@ async fn a_process_may_start_before_its_redis() {
     .await;
 }
 
+#[tokio::test]
+async fn a_server_that_may_not_write_is_not_believed_to_know_of_all_purges() {
+    let server = RedisServer::start().await;
+    let one = Process::start(&server).await;
+    one.source(1).await;
+    let nobody = ["REPLICAOF", "127.0.0.1", "1"];
+    for (forbid, allow) in [
+        (
+            &["CONFIG", "SET", "min-replicas-to-write", "1"][..],
+            &["CONFIG", "SET", "min-replicas-to-write", "0"][..],
+        ),
+        (&nobody[..], &["REPLICAOF", "NO", "ONE"][..]),
+    ] {
+        let _: Option<String> = server.call(forbid).await;
+        match one.cache.purge(Purge::key("plan:1")).await {
+            Err(PurgeError::Ledger(LedgerError::Refused { .. })) => {}
+            other => panic!("{other:?}"),
+        }
+        let age = || one.cache.stats().ledger.view_age_ms;
+        wait_until("the view grows old", async || {
+            age().is_some_and(|age| age.as_u64() > 2_500)
+        })
+        .await;
+        let _: Option<String> = server.call(allow).await;
+        wait_until("the view is young again", async || {
+            age().is_some_and(|age| age.as_u64() < 1_000)
+        })
+        .await;
+        one.cache.purge(Purge::key("plan:1")).await.expect("taken");
+    }
+}
+
 const LEDGER: &str = "terrace:{default}:ledger:v2";
 
 /// Puts the ledger back to where it was after its first purge.

@@ -176,26 +176,27 @@ impl Replica {
     /// Asks what the view lacks, and takes it, page by page.
     pub(super) async fn catch_up(&self) -> RedisResult<()> {
         let turn = self.turn.lock().await;
-        let wanted = self.ask_until_level().await?;
+        let wanted = self.ask_until_level(self.keep).await?;
         drop(turn);
-        match wanted {
-            SnapshotWanted::Yes => self.write_snapshot().await,
-            SnapshotWanted::No => Ok(()),
+        if wanted == SnapshotWanted::Yes {
+            // Nobody waits for it; if it fails, somebody is asked again some purges later.
+            let _ = self.write_snapshot().await;
         }
+        Ok(())
     }
 
     /// Catches up unless somebody else has done so, at least to `place`, while this one waited for its turn.
     pub(super) async fn catch_up_to(&self, place: &Place) -> ReplicaState {
         let turn = self.turn.lock().await;
         if self.state_of(place) == ReplicaState::Behind {
-            // An error here is the loop's to mend; the receipt tells. A snapshot is left to the loop, too.
-            let _ = self.ask_until_level().await;
+            // An error here is the loop's to mend; the receipt tells.
+            let _ = self.ask_until_level(self.keep.without_snapshots()).await;
         }
         drop(turn);
         self.state_of(place)
     }
 
-    async fn ask_until_level(&self) -> RedisResult<SnapshotWanted> {
+    async fn ask_until_level(&self, keep: Keep) -> RedisResult<SnapshotWanted> {
         let mut connection = self.redis.connection.clone();
         let mut attempts = 0;
         while attempts < 4 {
@@ -204,7 +205,7 @@ impl Replica {
             let met = *self.met.lock();
             let lacking = self
                 .scripts
-                .catch_up(&mut connection, asked.as_ref(), self.keep)
+                .catch_up(&mut connection, asked.as_ref(), keep)
                 .await?;
             match self.take_lacking(lacking, asked.as_ref(), met, asked_at) {
                 CaughtUp::Yes(wanted) => return Ok(wanted),
