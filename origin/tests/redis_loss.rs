@@ -190,6 +190,31 @@ async fn a_process_may_start_before_its_redis() {
 }
 
 #[tokio::test]
+async fn in_a_redis_that_evicts_anything_no_purge_is_undone() {
+    let server = RedisServer::start().await;
+    let one = Process::start(&server).await;
+    for (name, value) in [("maxmemory-policy", "allkeys-random"), ("maxmemory", "3mb")] {
+        let _: Option<String> = server.call(&["CONFIG", "SET", name, value]).await;
+    }
+    let fill =
+        "for n = 1, 3000 do redis.call('SET', KEYS[1] .. n, string.rep('x', 1024)) end return 'OK'";
+    let mut histories = std::collections::BTreeSet::new();
+    wait_until("the ledger itself was evicted, too", async || {
+        let _: Option<String> = server.call(&["EVAL", fill, "1", "other:"]).await;
+        let new = format!("version {}", histories.len());
+        one.source(1).await;
+        let receipt = one.cache.purge(Purge::key("plan:1")).await.expect("taken");
+        histories.insert(receipt.epoch.incarnation);
+        let _: Option<String> = server.call(&["EVAL", fill, "1", "other:"]).await;
+        let late = Process::start(&server).await;
+        assert_eq!(*late.ask(1, &new).await.value, new);
+        late.cache.purge(Purge::key("plan:1")).await.expect("taken");
+        histories.len() >= 2
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_server_that_may_not_write_is_not_believed_to_know_of_all_purges() {
     let server = RedisServer::start().await;
     let one = Process::start(&server).await;
