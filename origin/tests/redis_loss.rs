@@ -189,6 +189,63 @@ async fn a_process_may_start_before_its_redis() {
     .await;
 }
 
+#[tokio::test]
+async fn in_a_redis_that_evicts_anything_no_purge_is_undone() {
+    let server = RedisServer::start().await;
+    let one = Process::start(&server).await;
+    for (name, value) in [("maxmemory-policy", "allkeys-random"), ("maxmemory", "3mb")] {
+        let _: Option<String> = server.call(&["CONFIG", "SET", name, value]).await;
+    }
+    let fill =
+        "for n = 1, 3000 do redis.call('SET', KEYS[1] .. n, string.rep('x', 1024)) end return 'OK'";
+    let mut histories = std::collections::BTreeSet::new();
+    wait_until("the ledger itself was evicted, too", async || {
+        let _: Option<String> = server.call(&["EVAL", fill, "1", "other:"]).await;
+        let new = format!("version {}", histories.len());
+        one.source(1).await;
+        let receipt = one.cache.purge(Purge::key("plan:1")).await.expect("taken");
+        histories.insert(receipt.epoch.incarnation);
+        let _: Option<String> = server.call(&["EVAL", fill, "1", "other:"]).await;
+        let late = Process::start(&server).await;
+        assert_eq!(*late.ask(1, &new).await.value, new);
+        late.cache.purge(Purge::key("plan:1")).await.expect("taken");
+        histories.len() >= 2
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_may_not_write_is_not_believed_to_know_of_all_purges() {
+    let server = RedisServer::start().await;
+    let one = Process::start(&server).await;
+    one.source(1).await;
+    let nobody = ["REPLICAOF", "127.0.0.1", "1"];
+    for (forbid, allow) in [
+        (
+            &["CONFIG", "SET", "min-replicas-to-write", "1"][..],
+            &["CONFIG", "SET", "min-replicas-to-write", "0"][..],
+        ),
+        (&nobody[..], &["REPLICAOF", "NO", "ONE"][..]),
+    ] {
+        let _: Option<String> = server.call(forbid).await;
+        match one.cache.purge(Purge::key("plan:1")).await {
+            Err(PurgeError::Ledger(LedgerError::Refused { .. })) => {}
+            other => panic!("{other:?}"),
+        }
+        let age = || one.cache.stats().ledger.view_age_ms;
+        wait_until("the view grows old", async || {
+            age().is_some_and(|age| age.as_u64() > 2_500)
+        })
+        .await;
+        let _: Option<String> = server.call(allow).await;
+        wait_until("the view is young again", async || {
+            age().is_some_and(|age| age.as_u64() < 1_000)
+        })
+        .await;
+        one.cache.purge(Purge::key("plan:1")).await.expect("taken");
+    }
+}
+
 const LEDGER: &str = "terrace:{default}:ledger:v2";
 
 /// Puts the ledger back to where it was after its first purge.

@@ -113,7 +113,7 @@ impl MarkTable {
 
     /// The newest mark of any scope.
     pub(super) fn newest(&self) -> Sequence {
-        let exact = self.exact.values().map(|marks| marks.newest());
+        let exact = self.exact.iter().map(|(_, marks)| marks.newest());
         let sketch = self.sketch.as_ref().map(Sketch::newest);
         exact.chain(sketch).max().unwrap_or_default()
     }

@@ -189,12 +189,13 @@ impl Replica {
     /// Asks what the view lacks, and takes it, page by page.
     pub(super) async fn catch_up(&self) -> RedisResult<()> {
         let turn = self.turn.lock().await;
-        let level = self.ask_until_level().await?;
+        let level = self.ask_until_level(self.keep).await?;
         drop(turn);
-        match level {
-            Level::Reached(SnapshotWanted::Yes) => self.write_snapshot().await,
-            Level::Reached(SnapshotWanted::No) | Level::Missed => Ok(()),
+        if let Level::Reached(SnapshotWanted::Yes) = level {
+            // Nobody waits for it; if it fails, somebody is asked again some purges later.
+            let _ = self.write_snapshot().await;
         }
+        Ok(())
     }
 
     /// Asks what the view lacks of what tokens name, unless it was told meanwhile.
@@ -208,8 +209,8 @@ impl Replica {
             if let Some(later) = self.view.epoch().and_then(|here| wanted.beyond(here)) {
                 self.note_met(later);
             }
-            // A snapshot, if one is wanted, is left to the loop.
-            if let Ok(Level::Reached(_)) = self.ask_until_level().await {
+            let level = self.ask_until_level(self.keep.without_snapshots()).await;
+            if let Ok(Level::Reached(_)) = level {
                 self.view.note_gone(wanted);
             }
         };
@@ -221,14 +222,14 @@ impl Replica {
     pub(super) async fn catch_up_to(&self, place: &Place) -> ReplicaState {
         let turn = self.turn.lock().await;
         if self.state_of(place) == ReplicaState::Behind {
-            // An error here is the loop's to mend; the receipt tells. A snapshot is left to the loop, too.
-            let _ = self.ask_until_level().await;
+            // An error here is the loop's to mend; the receipt tells.
+            let _ = self.ask_until_level(self.keep.without_snapshots()).await;
         }
         drop(turn);
         self.state_of(place)
     }
 
-    async fn ask_until_level(&self) -> RedisResult<Level> {
+    async fn ask_until_level(&self, keep: Keep) -> RedisResult<Level> {
         let mut connection = self.redis.connection.clone();
         let mut attempts = 0;
         while attempts < 4 {
@@ -237,7 +238,7 @@ impl Replica {
             let met = *self.met.lock();
             let lacking = self
                 .scripts
-                .catch_up(&mut connection, asked.as_ref(), self.keep)
+                .catch_up(&mut connection, asked.as_ref(), keep)
                 .await?;
             match self.take_lacking(lacking, asked.as_ref(), met, asked_at) {
                 CaughtUp::Yes(wanted) => return Ok(Level::Reached(wanted)),

@@ -91,6 +91,17 @@ pub(super) struct Keep {
     pub(super) page_bytes: u64,
 }
 
+impl Keep {
+    /// The same, for who has no time to write a snapshot now.
+    pub(super) const fn without_snapshots(self) -> Self {
+        Self {
+            snapshot_after: u64::MAX,
+            snapshot_after_bytes: u64::MAX,
+            ..self
+        }
+    }
+}
+
 impl Default for Keep {
     fn default() -> Self {
         Self {

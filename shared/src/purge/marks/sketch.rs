@@ -6,7 +6,9 @@ use crate::purge::{Fingerprint, Sequence};
 
 /// Two rows of marks; a scope's own are never lower than the lower of its two cells.
 ///
-/// Purges of other scopes that share both cells are taken for its own, so it only ever purges too much (R11).
+/// Purges of other scopes that share both cells are taken for its own, so it only ever purges too much (R11): of
+/// scopes older than all that is in it, 1 % with a thousand in it, 14 % with four thousand, 70 % with sixteen
+/// thousand. Entries filled since those purges are not touched, however many there are.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(in crate::purge) struct Sketch {
     rows: [Box<[Marks]>; 2],
