@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 /// Which of our crates each of our crates may stand on.
-const ALLOWED: [(&str, &[&str]); 6] = [
+const ALLOWED: [(&str, &[&str]); 7] = [
     ("terrace-shared", &[]),
     ("terrace-edge", &["terrace-shared"]),
     ("terrace-origin", &["terrace-shared"]),
     ("terrace-cli", &["terrace-origin", "terrace-shared"]),
     ("e2e", &[]),
     ("terrace-fuzz", &["terrace-shared"]),
+    ("terrace-simulate", &["terrace-shared"]),
 ];
 
 /// What would make `shared` impure: runtimes, clients, clocks and sources of randomness.
