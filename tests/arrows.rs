@@ -15,6 +15,7 @@ const ALLOWED: [(&str, &[&str]); 7] = [
         &["e2e", "terrace-origin", "terrace-shared"],
     ),
     ("terrace-fuzz", &["terrace-shared"]),
+    ("terrace-simulate", &["terrace-shared"]),
 ];
 
 /// What would make `shared` impure: runtimes, clients, clocks and sources of randomness.

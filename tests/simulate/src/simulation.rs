@@ -1,0 +1,342 @@
+//! The events of one simulated edge, in their order.
+
+mod asking;
+mod measure;
+mod objects;
+mod requests;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use terrace_shared::time::{Milliseconds, TimestampMillis};
+
+use crate::clock::{Moment, Span};
+use crate::data_centre::{DataCentre, Shared};
+use crate::figures::Figures;
+use crate::history::{History, News};
+use crate::isolate::Isolate;
+use crate::network::{Dice, Region};
+use crate::object::Object;
+use crate::scenario::{Incident, Scenario, Sharing};
+use measure::Measures;
+use objects::Mirror;
+
+/// Runs `scenario`; the same seed gives the same figures.
+pub(crate) fn run(scenario: &Scenario, seed: u64) -> Figures {
+    let mut simulation = Simulation::new(scenario, seed);
+    while let Some(Reverse(next)) = simulation.schedule.pop() {
+        if next.at >= simulation.until {
+            break;
+        }
+        simulation.now = next.at;
+        simulation.happen(next.event);
+    }
+    simulation.finish()
+}
+
+struct Simulation<'a> {
+    scenario: &'a Scenario,
+    dice: Dice,
+    now: Moment,
+    from: Moment,
+    until: Moment,
+    schedule: BinaryHeap<Reverse<Scheduled>>,
+    scheduled: u64,
+    history: History,
+    data_centres: Vec<DataCentre>,
+    isolates: Vec<Isolate>,
+    /// The authority, and the replica of each region where there are such.
+    objects: Vec<Object>,
+    mirrors: Vec<Mirror>,
+    /// When the authority last pushed.
+    pushed: (u64, Moment),
+    measures: Measures,
+}
+
+/// An isolate's place among all, and which of those that have been there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Who {
+    isolate: usize,
+    life: u32,
+}
+
+enum Event {
+    /// A request that may have something to do; void if another has been drawn since.
+    Request {
+        isolate: usize,
+        draw: u32,
+    },
+    /// An isolate reads its data centre's entries, for the question it asked at that time.
+    Look(Who, TimestampMillis),
+    /// A question reaches an object.
+    Arrive(Box<Question>),
+    /// An answer reaches its isolate; none if the object refused.
+    Answer(Box<Question>, Option<Box<Shared>>),
+    /// An entry can be read by others.
+    Put {
+        data_centre: usize,
+        shared: Box<Shared>,
+    },
+    /// Requests that looked for another's answer ask themselves.
+    Courtesy(Who, TimestampMillis),
+    /// A question is given up.
+    Patience(Who, TimestampMillis),
+    /// A call to purge so many scopes reaches the authority for the first time at that moment.
+    Purge {
+        arrived: Moment,
+    },
+    /// Its receipt is given.
+    Receipt {
+        sequence: u64,
+        arrived: Moment,
+    },
+    /// The authority pushes what is new to the replicas.
+    Push,
+    /// A replica gets what was pushed, and acknowledges it.
+    Pushed {
+        mirror: usize,
+        head: u64,
+        sent: Moment,
+    },
+    Acknowledged {
+        mirror: usize,
+        head: u64,
+    },
+    /// An isolate ends, and another takes its place.
+    Restart {
+        isolate: usize,
+        life: u32,
+    },
+    /// The authority answers again.
+    Wake {
+        region: Region,
+    },
+}
+
+/// A question on its way.
+struct Question {
+    who: Who,
+    asked: TimestampMillis,
+    /// When it was sent: the view is as old as that once it is answered.
+    sent: Moment,
+    since: Option<u64>,
+}
+
+struct Scheduled {
+    at: Moment,
+    order: u64,
+    event: Event,
+}
+
+impl<'a> Simulation<'a> {
+    /// Figures count from so long after the beginning.
+    const WARM_UP: Span = Span::seconds(10);
+
+    /// How long an isolate lives, on average.
+    const LIFE: Span = Span::seconds(600);
+
+    /// Isolates that read what travels, each in another region.
+    const WITNESSES: usize = 4;
+
+    /// When an incident begins, after the warm-up.
+    const INCIDENT: Span = Span::seconds(10);
+
+    fn new(scenario: &'a Scenario, seed: u64) -> Self {
+        let from = Moment::BEGIN.after(Self::WARM_UP);
+        let until = from.after(scenario.measured);
+        let mut objects = vec![Object::new(Region::EasternNorthAmerica, from, until)];
+        let mut mirrors = Vec::new();
+        let history = History::new(scenario.keys);
+        if scenario.sharing == Sharing::Regional {
+            for region in Region::ALL {
+                objects.push(Object::new(region, from, until));
+                mirrors.push(Mirror::new(history.head()));
+            }
+        }
+        let pushed = (history.head(), Moment::BEGIN);
+        let mut simulation = Self {
+            scenario,
+            dice: Dice::new(seed),
+            now: Moment::BEGIN,
+            from,
+            until,
+            schedule: BinaryHeap::new(),
+            scheduled: 0,
+            history,
+            data_centres: Vec::new(),
+            isolates: Vec::new(),
+            objects,
+            mirrors,
+            pushed,
+            measures: Measures::new(scenario),
+        };
+        simulation.settle();
+        simulation.begin();
+        simulation
+    }
+
+    /// Puts data centres and isolates in their places, with views as old as their traffic makes them.
+    fn settle(&mut self) {
+        let scenario = self.scenario;
+        let mut regions: Vec<Region> = (0..scenario.data_centres)
+            .map(|place| {
+                let part = u32::from(place) * 100 / u32::from(scenario.data_centres.max(1));
+                Region::of_part(u8::try_from(part).unwrap_or_default())
+            })
+            .collect();
+        self.dice.shuffle(&mut regions);
+        let mut watched: Vec<Region> = Vec::new();
+        for (number, region) in (0..scenario.data_centres).zip(regions) {
+            let remoteness = self.dice.about(Span::millis(10));
+            let mut centre = DataCentre::new(region, remoteness);
+            centre.has_witness = watched.len() < Self::WITNESSES && !watched.contains(&region);
+            if centre.has_witness {
+                watched.push(region);
+            }
+            self.data_centres.push(centre);
+            let rates = scenario
+                .traffic
+                .per_isolate(scenario.data_centres, scenario.isolates_each);
+            let rate = rates[usize::from(number)];
+            for place in 0..scenario.isolates_each {
+                let refresh_after = self.refresh_after();
+                let mut isolate = Isolate::new(number, rate, refresh_after);
+                let age = Span::from(refresh_after)
+                    .times(self.dice.fraction())
+                    .plus(self.dice.wait(rate))
+                    .min(Span::seconds(60));
+                let confirmed_at = Moment::BEGIN.before(age).timestamp();
+                let here = self.history.beginning();
+                let _ = isolate.take(&self.history, here, confirmed_at);
+                if place == 0 && self.data_centres[usize::from(number)].has_witness {
+                    let mut witness = Box::default();
+                    self.measures.show(
+                        &mut witness,
+                        &self.history,
+                        &News::Snapshot(None),
+                        here,
+                        confirmed_at,
+                    );
+                    isolate.witness = Some(witness);
+                }
+                self.isolates.push(isolate);
+            }
+        }
+    }
+
+    /// Schedules what begins by itself.
+    fn begin(&mut self) {
+        for isolate in 0..self.isolates.len() {
+            self.draw_request(isolate);
+            let life = self.dice.wait(1.0 / Self::LIFE.as_seconds());
+            self.later(life, Event::Restart { isolate, life: 0 });
+        }
+        self.draw_purge();
+        if !self.mirrors.is_empty() {
+            self.later(Span::ZERO, Event::Push);
+        }
+        let incident = Self::WARM_UP.plus(Self::INCIDENT);
+        match self.scenario.incident {
+            Incident::None => {}
+            Incident::Outage { length, to } => {
+                self.later(incident.plus(length), Event::Wake { region: to });
+            }
+            Incident::Deployment => {
+                for isolate in 0..self.isolates.len() {
+                    let wait = incident.plus(Span::seconds(30).times(self.dice.fraction()));
+                    self.later(wait, Event::Restart { isolate, life: 0 });
+                }
+            }
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Request { isolate, draw } => self.on_request(isolate, draw),
+            Event::Look(who, asked) => self.on_look(who, asked),
+            Event::Arrive(question) => self.on_arrive(question),
+            Event::Answer(question, answer) => self.on_answer(&question, answer),
+            Event::Put {
+                data_centre,
+                shared,
+            } => self.on_put(data_centre, *shared),
+            Event::Courtesy(who, asked) => self.on_courtesy(who, asked),
+            Event::Patience(who, asked) => self.on_failure(who, asked),
+            Event::Purge { arrived } => self.on_purge(arrived),
+            Event::Receipt { sequence, arrived } => self.on_receipt(sequence, arrived),
+            Event::Push => self.on_push(),
+            Event::Pushed { mirror, head, sent } => self.on_pushed(mirror, head, sent),
+            Event::Acknowledged { mirror, head } => self.on_acknowledged(mirror, head),
+            Event::Restart { isolate, life } => self.on_restart(isolate, life),
+            Event::Wake { region } => self.on_wake(region),
+        }
+    }
+
+    fn later(&mut self, wait: Span, event: Event) {
+        self.at(self.now.after(wait), event);
+    }
+
+    fn at(&mut self, at: Moment, event: Event) {
+        self.scheduled += 1;
+        self.schedule.push(Reverse(Scheduled {
+            at,
+            order: self.scheduled,
+            event,
+        }));
+    }
+
+    /// From which age on an isolate refreshes: with sharing, up to a fifth later than configured, so that not all
+    /// of a data centre look at once.
+    fn refresh_after(&mut self) -> Milliseconds {
+        let configured = self.scenario.refresh_after.as_u64();
+        match self.scenario.sharing {
+            Sharing::None => Milliseconds::new(configured),
+            Sharing::Entry | Sharing::Claimed | Sharing::Regional => {
+                Milliseconds::new(configured + self.dice.below(configured / 5 + 1))
+            }
+        }
+    }
+
+    fn who(&self, isolate: usize) -> Who {
+        Who {
+            isolate,
+            life: self.isolates[isolate].life,
+        }
+    }
+
+    fn is_alive(&self, who: Who) -> bool {
+        self.isolates[who.isolate].life == who.life
+    }
+
+    /// Whether the authority answers nobody.
+    fn is_down(&self) -> bool {
+        let began = self.from.after(Self::INCIDENT);
+        match self.scenario.incident {
+            Incident::Outage { length, .. } => began <= self.now && self.now < began.after(length),
+            Incident::None | Incident::Deployment => false,
+        }
+    }
+}
+
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.order == other.order
+    }
+}
+
+impl Eq for Scheduled {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,160 @@
+//! Questions on their way: to the data centre's entries, to an object, and back.
+
+use terrace_shared::time::TimestampMillis;
+
+use super::{Event, Question, Simulation, Who};
+use crate::clock::Span;
+use crate::data_centre::{DataCentre, Shared};
+use crate::scenario::{Mistake, Sharing};
+
+impl Simulation<'_> {
+    /// How long requests beyond the bound, and others, leave it until they look again for another's answer.
+    const LOOK_AGAIN_FIRST: Span = Span::millis(20);
+    const LOOK_AGAIN_BEHIND: Span = Span::millis(100);
+
+    pub(super) fn on_look(&mut self, who: Who, asked: TimestampMillis) {
+        let isolate = &self.isolates[who.isolate];
+        if !self.is_alive(who) || !isolate.is_open(asked) {
+            return;
+        }
+        let sharing = self.scenario.sharing;
+        let refresh_after = self.scenario.refresh_after;
+        let centre = &self.data_centres[usize::from(isolate.data_centre)];
+        let mut found = centre.look(sharing, isolate.position(), refresh_after, self.now);
+        found.retain(|shared| isolate.confirmed_at() < Some(shared.confirmed_at));
+        if self.scenario.mistake == Mistake::SharedAnswersLookYoung {
+            for shared in &mut found {
+                shared.confirmed_at = self.now.timestamp();
+            }
+        }
+        if !found.is_empty() {
+            self.measures.note_shared(self.now);
+            self.take(who, &found);
+        }
+        let isolate = &mut self.isolates[who.isolate];
+        if isolate.age(self.now) <= isolate.refresh_after {
+            isolate.close(asked);
+            self.draw_request(who.isolate);
+            return;
+        }
+        let claims = matches!(sharing, Sharing::Claimed | Sharing::Regional);
+        let centre = &mut self.data_centres[usize::from(isolate.data_centre)];
+        if claims && centre.is_claimed(self.now) {
+            let again = if isolate.is_within(self.now, self.scenario.bound) {
+                Self::LOOK_AGAIN_BEHIND
+            } else {
+                Self::LOOK_AGAIN_FIRST
+            };
+            self.later(again, Event::Look(who, asked));
+        } else {
+            centre.claim(self.now.after(DataCentre::WRITE));
+            self.ask_object(who, asked);
+        }
+    }
+
+    pub(super) fn ask_object(&mut self, who: Who, asked: TimestampMillis) {
+        let isolate = &self.isolates[who.isolate];
+        let question = Box::new(Question {
+            who,
+            asked,
+            sent: self.now,
+            since: isolate.position(),
+        });
+        let round_trip = self.round_trip(who);
+        let wait = self.dice.one_way(round_trip);
+        self.later(wait, Event::Arrive(question));
+    }
+
+    pub(super) fn on_answer(&mut self, question: &Question, answer: Option<Box<Shared>>) {
+        let who = question.who;
+        let Some(mut answer) = answer else {
+            return self.on_failure(who, question.asked);
+        };
+        if self.scenario.mistake == Mistake::AnswersLookYoung {
+            answer.confirmed_at = self.now.timestamp();
+        }
+        if self.scenario.sharing != Sharing::None {
+            let isolate = &self.isolates[who.isolate];
+            let data_centre = usize::from(isolate.data_centre);
+            let shared = answer.clone();
+            self.later(
+                DataCentre::WRITE,
+                Event::Put {
+                    data_centre,
+                    shared,
+                },
+            );
+        }
+        if self.is_alive(who) {
+            self.isolates[who.isolate].close(question.asked);
+            self.take(who, &[*answer]);
+            self.go_on_without(who); // only if the answer was too old, as from a replica without a lease
+            self.draw_request(who.isolate);
+        }
+    }
+
+    pub(super) fn on_put(&mut self, data_centre: usize, shared: Shared) {
+        let shared = Shared {
+            began: self.now,
+            ..shared
+        };
+        let (sharing, most) = (self.scenario.sharing, self.scenario.most_in_delta);
+        self.data_centres[data_centre].put(sharing, shared, most, self.now);
+    }
+
+    /// Gives an isolate what its view follows on with, and lets those go on that waited for it.
+    fn take(&mut self, who: Who, found: &[Shared]) {
+        let isolate = &mut self.isolates[who.isolate];
+        let last_answer =
+            self.measures
+                .last_answer(isolate, self.scenario.bound, self.now, &mut self.dice);
+        let mut before = None;
+        for (step, shared) in found.iter().enumerate() {
+            if let Some(witness) = &mut isolate.witness {
+                let (news, head) = (&shared.news, shared.head);
+                self.measures
+                    .show(witness, &self.history, news, head, shared.confirmed_at);
+            }
+            let here = isolate.take(&self.history, shared.head, shared.confirmed_at);
+            self.measures
+                .note_taken(self.now, &self.history, shared, here);
+            if step == 0 {
+                before = here;
+            }
+        }
+        self.measures.check_view(isolate, &self.history, self.now);
+        if let (Some(before), Some(last_answer)) = (before, last_answer) {
+            let here = isolate.position().unwrap_or(before);
+            self.measures
+                .note_seen(&self.history, before, here, last_answer);
+        }
+        isolate.answered_at = None;
+        if isolate.is_within(self.now, self.scenario.bound) {
+            for came in std::mem::take(&mut isolate.waiting) {
+                self.measures.note_wait(self.now, came);
+                isolate.answered_at = Some(self.now);
+            }
+        }
+        self.isolates[who.isolate].refresh_after = self.refresh_after();
+    }
+
+    /// From an isolate to the object that it asks and back.
+    pub(super) fn round_trip(&self, who: Who) -> Span {
+        let centre = &self.data_centres[usize::from(self.isolates[who.isolate].data_centre)];
+        let object = &self.objects[self.object_of(who)];
+        centre
+            .region
+            .round_trip(object.region)
+            .plus(centre.remoteness)
+    }
+
+    /// Which object an isolate asks: its region's replica, or the authority.
+    pub(super) fn object_of(&self, who: Who) -> usize {
+        let centre = usize::from(self.isolates[who.isolate].data_centre);
+        if self.mirrors.is_empty() {
+            0
+        } else {
+            1 + self.data_centres[centre].region.index()
+        }
+    }
+}

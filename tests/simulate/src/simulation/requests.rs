@@ -1,0 +1,113 @@
+//! Visitors' requests, and what they do about their isolate's view.
+
+use super::{Event, Simulation, Who};
+use crate::clock::Span;
+use crate::isolate::{Isolate, Refresh};
+use crate::scenario::Sharing;
+use terrace_shared::time::TimestampMillis;
+
+use crate::data_centre::DataCentre;
+
+impl Simulation<'_> {
+    /// Draws when the isolate's next request comes that may have something to do.
+    ///
+    /// Requests come at no set times, so those that would do nothing need not be drawn: how long the first one
+    /// after any moment takes does not depend on when the last one came.
+    pub(super) fn draw_request(&mut self, place: usize) {
+        let isolate = &mut self.isolates[place];
+        isolate.draws += 1;
+        let draw = isolate.draws;
+        let due = isolate.due(self.now, self.scenario.bound);
+        let at = due.after(self.dice.wait(isolate.rate));
+        if at < self.until {
+            let isolate = place;
+            self.at(at, Event::Request { isolate, draw });
+        }
+    }
+
+    pub(super) fn on_request(&mut self, place: usize, draw: u32) {
+        let isolate = &mut self.isolates[place];
+        if isolate.draws != draw {
+            return;
+        }
+        match isolate.plan(self.now, self.scenario.bound) {
+            Refresh::NotNeeded => isolate.answered_at = Some(self.now),
+            Refresh::Behind => {
+                isolate.answered_at = Some(self.now);
+                self.begin_question(place);
+            }
+            Refresh::Soon => isolate.waiting.push_back(self.now),
+            Refresh::First => {
+                isolate.waiting.push_back(self.now);
+                self.ask_first(place);
+            }
+        }
+        self.draw_request(place);
+    }
+
+    /// A question that requests wait for.
+    pub(super) fn ask_first(&mut self, place: usize) {
+        let asked = self.begin_question(place);
+        let courtesy = Event::Courtesy(self.who(place), asked);
+        self.later(Span::from(Isolate::COURTESY), courtesy);
+    }
+
+    fn begin_question(&mut self, place: usize) -> TimestampMillis {
+        let asked = self.isolates[place].ask(self.now);
+        let who = self.who(place);
+        self.later(Span::from(Isolate::PATIENCE), Event::Patience(who, asked));
+        match self.scenario.sharing {
+            Sharing::None => self.ask_object(who, asked),
+            Sharing::Entry | Sharing::Claimed | Sharing::Regional => {
+                self.later(DataCentre::READ, Event::Look(who, asked));
+            }
+        }
+        asked
+    }
+
+    /// No answer yet: one of the requests that look for it asks itself.
+    pub(super) fn on_courtesy(&mut self, who: Who, asked: TimestampMillis) {
+        let isolate = &self.isolates[who.isolate];
+        let is_newest = isolate.asking_since == Some(asked);
+        if self.is_alive(who) && is_newest && !isolate.waiting.is_empty() {
+            self.ask_first(who.isolate);
+        }
+    }
+
+    /// A question was refused, or is given up.
+    pub(super) fn on_failure(&mut self, who: Who, asked: TimestampMillis) {
+        if !self.is_alive(who) || !self.isolates[who.isolate].close(asked) {
+            return;
+        }
+        self.go_on_without(who);
+        self.draw_request(who.isolate);
+    }
+
+    /// The request that asked goes on with what is known, although that is beyond the bound; of the others, one asks.
+    pub(super) fn go_on_without(&mut self, who: Who) {
+        let isolate = &mut self.isolates[who.isolate];
+        if let Some(came) = isolate.waiting.pop_front() {
+            self.measures.note_wait(self.now, came);
+            self.measures.note_lagged(self.now);
+        }
+        if !isolate.waiting.is_empty() && isolate.asking_since.is_none() {
+            self.ask_first(who.isolate);
+        }
+    }
+
+    pub(super) fn on_restart(&mut self, place: usize, life: u32) {
+        let isolate = &mut self.isolates[place];
+        if isolate.life != life {
+            return;
+        }
+        for came in std::mem::take(&mut isolate.waiting) {
+            self.measures.note_wait(self.now, came);
+        }
+        isolate.restart();
+        let life = isolate.life;
+        let lasts = self.dice.wait(1.0 / Self::LIFE.as_seconds());
+        let isolate = place;
+        self.later(lasts, Event::Restart { isolate, life });
+        self.draw_request(place);
+    }
+}
