@@ -40,6 +40,9 @@ pub enum Refusal {
     /// Not a purge.
     #[error(transparent)]
     Request(#[from] PurgeRequestError),
+    /// A batch of surrogate keys with something else in it.
+    #[error("the body names more than surrogate_keys")]
+    NotKeys,
     /// A URL that is none, or that two readers could understand differently.
     #[error(transparent)]
     Url(TargetError),
@@ -93,9 +96,11 @@ impl Refusal {
     /// The status that goes with it.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::Request(_) | Self::Url(_) | Self::ListedUrl { .. } | Self::CutOff => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Request(_)
+            | Self::NotKeys
+            | Self::Url(_)
+            | Self::ListedUrl { .. }
+            | Self::CutOff => StatusCode::BAD_REQUEST,
             Self::NotAuthenticated(_) => StatusCode::UNAUTHORIZED,
             Self::NoTokens | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NoSuchPath { .. } => StatusCode::NOT_FOUND,
@@ -121,7 +126,7 @@ impl Refusal {
                 }
             },
             Self::Forbidden(_) => "nothing was purged; use a token that is allowed this",
-            Self::Request(_) | Self::ContentType { .. } => match dialect {
+            Self::Request(_) | Self::NotKeys | Self::ContentType { .. } => match dialect {
                 Dialect::Terrace => {
                     r#"send JSON such as {"surrogate_keys":["product:42"],"mode":"soft"}"#
                 }
