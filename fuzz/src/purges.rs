@@ -1,10 +1,13 @@
 //! Purges: what clients send, what the ledger keeps and replicas fetch.
 
-use terrace_shared::policy::PathPattern;
+use http::{HeaderMap, HeaderValue};
+use terrace_shared::intake::Routes;
+use terrace_shared::policy::{PathPattern, Policy};
 use terrace_shared::purge::auth::{Tokens, bearer};
+use terrace_shared::purge::compat::Call;
 use terrace_shared::purge::wire::{MOST_SCOPES, PurgeRequest};
 use terrace_shared::purge::{
-    EntryScopes, Epoch, Fence, Ledger, LedgerLimits, Pattern, Purge, Scope, Update,
+    EntryScopes, Epoch, Fence, Ledger, LedgerLimits, Pattern, Purge, PurgeMode, Scope, Update,
 };
 use terrace_shared::time::{DeltaSeconds, Timestamp, TimestampMillis};
 
@@ -97,6 +100,58 @@ pub(crate) fn requests(bytes: &[u8]) {
         "it is not kept"
     );
     check_purge(purge);
+}
+
+/// A path of Fastly's or Cloudflare's purge API, with surrogate keys in the line after it, an empty line, and a body.
+pub(crate) fn calls(bytes: &[u8]) {
+    let (head, body) = halves(bytes);
+    let Ok(head) = std::str::from_utf8(head) else {
+        return;
+    };
+    let (path, keys) = head.split_once('\n').unwrap_or((head, ""));
+    let Some(call) = Call::of_path(path) else {
+        return;
+    };
+    let now = TimestampMillis::from_unix_millis(1_000);
+    let routes = Routes::new(Policy::default());
+    let mut fields = HeaderMap::new();
+    fields.insert("authorization", HeaderValue::from_static("Bearer secret"));
+    if let Ok(keys) = HeaderValue::from_str(keys) {
+        fields.insert("surrogate-key", keys);
+    }
+    let asked = |tokens: &Tokens| {
+        assert!(call.is_ours(&fields, Some(tokens), now.timestamp()));
+        let token = call
+            .admit(&fields, tokens, now.timestamp())
+            .expect("it is known");
+        call.purge(&fields, body, token, &routes, now)
+    };
+    match asked(&secret("*")) {
+        Ok((_, purge)) => {
+            assert!((1..=MOST_SCOPES).contains(&purge.scopes.len()));
+            assert_eq!(
+                Purge::decode(&purge.encode()).as_ref(),
+                Ok(&purge),
+                "it is not kept"
+            );
+            check_purge(purge);
+        }
+        Err(refusal) => {
+            let answer = call.refused(&refusal);
+            assert!(answer.status.is_client_error() && answer.body.starts_with('{'));
+        }
+    }
+    assert!(
+        asked(&secret("namespace:none")).is_err(),
+        "a token may purge what it does not allow"
+    );
+}
+
+/// The token `secret`, which may purge what `allow` matches.
+fn secret(allow: &str) -> Tokens {
+    let hash = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+    let json = format!(r#"[{{"name":"fuzz","sha256":"{hash}","allow":["{allow}"]}}]"#);
+    Tokens::from_json(&json).expect("they are tokens")
 }
 
 /// A glob or a path pattern, an empty line, and what it is held against.

@@ -3,7 +3,9 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use e2e::{Client, Content, PRODUCTS_TOKEN, PURGE_TOKEN, root, wait_until};
+use e2e::{
+    Client, Content, Edge, PRODUCTS_TOKEN, PURGE_TOKEN, Shield, TestOrigin, root, wait_until,
+};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -159,6 +161,27 @@ async fn fastlys_package_understands_what_the_edge_refuses() {
 #[tokio::test]
 async fn fastlys_package_understands_what_the_shield_refuses() {
     at_the_shield(fastlys_package_understands_refusals).await;
+}
+
+#[tokio::test]
+async fn a_purge_at_the_shield_goes_on_to_the_edge() {
+    let origin = TestOrigin::start().await;
+    let edge = Edge::start(&origin.url).await;
+    let to_the_edge = ["--edge", edge.client.base(), "--edge-token", PURGE_TOKEN];
+    let shield = Shield::start_with(&origin.url, &to_the_edge).await;
+    let site = Site {
+        cache: edge.client.clone(),
+        origin,
+    };
+    let mut page = Page::published(&site);
+    let mut fastly = Sdk::fastly(&shield.client, PURGE_TOKEN);
+    let plans = json!({ "service_id": "S", "surrogate_key": "plans" });
+    page.purged_by(&mut fastly, "purgeTag", &plans, Mode::Hard)
+        .await;
+    let mut cloudflare = Sdk::cloudflare(&shield.client, PURGE_TOKEN);
+    let plans = json!({ "zone_id": "Z", "tags": ["plans"] });
+    page.purged_by(&mut cloudflare, "invalidate", &plans, Mode::Soft)
+        .await;
 }
 
 async fn cloudflares_package_purges_and_invalidates(site: &Site) {

@@ -324,7 +324,7 @@ mod tests {
             let now = Timestamp::from_unix_seconds(seconds);
             ["old", "new"].map(|presented| tokens.authenticate(Some(presented), now).is_ok())
         };
-        assert_eq!(allowed(&[old.clone()], 1_000), [true, false]);
+        assert_eq!(allowed(std::slice::from_ref(&old), 1_000), [true, false]);
         // First: both are known, under one name, while whoever purges is given the new one.
         assert_eq!(allowed(&[old.clone(), new.clone()], 1_000), [true, true]);
         // Then: the old one has expired, or is taken out.

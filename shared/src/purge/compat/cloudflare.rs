@@ -4,12 +4,12 @@
 //! always are here: a purge of a tag with capital letters says so in its answer. Fields beside a URL do not
 //! narrow its purge: it reaches every variant.
 
-use std::collections::BTreeMap;
+use std::fmt;
 
 use ::http::StatusCode;
 use ::http::header::HeaderName;
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Answer, Asks, Dialect, Refusal, absolute};
 use crate::intake::TargetError;
@@ -32,8 +32,7 @@ pub(super) fn asks(path_and_query: &str) -> Option<Asks> {
 }
 
 /// The body of either call.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
 struct Body {
     tags: Vec<String>,
     files: Vec<File>,
@@ -42,19 +41,80 @@ struct Body {
     purge_everything: bool,
 }
 
-#[derive(Deserialize)]
-#[serde(
-    untagged,
-    deny_unknown_fields,
-    expecting = "a URL is expected, or an object with url and headers"
-)]
-enum File {
-    Url(String),
-    WithFields {
-        url: String,
-        #[serde(default, rename = "headers")]
-        _headers: BTreeMap<String, IgnoredAny>,
-    },
+/// By hand, as the next one: what serde derives is several times as large, and the worker must stay small.
+impl<'de> Deserialize<'de> for Body {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+
+        impl<'de> Visitor<'de> for Read {
+            type Value = Body;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter
+                    .write_str("an object with tags, files, prefixes, hosts or purge_everything")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Body, A::Error> {
+                const MEMBERS: &[&str] =
+                    &["tags", "files", "prefixes", "hosts", "purge_everything"];
+                // What is named twice is purged by both.
+                let mut body = Body::default();
+                while let Some(name) = members.next_key::<String>()? {
+                    match &*name {
+                        "tags" => body.tags.append(&mut members.next_value()?),
+                        "files" => body.files.append(&mut members.next_value()?),
+                        "prefixes" => body.prefixes.append(&mut members.next_value()?),
+                        "hosts" => body.hosts.append(&mut members.next_value()?),
+                        "purge_everything" => {
+                            body.purge_everything |= members.next_value::<bool>()?;
+                        }
+                        _ => return Err(Error::unknown_field(&name, MEMBERS)),
+                    }
+                }
+                Ok(body)
+            }
+        }
+
+        deserializer.deserialize_map(Read)
+    }
+}
+
+/// A URL, alone or with fields beside it.
+struct File(String);
+
+impl<'de> Deserialize<'de> for File {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+
+        impl<'de> Visitor<'de> for Read {
+            type Value = File;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a URL, or an object with url and headers")
+            }
+
+            fn visit_str<E: Error>(self, url: &str) -> Result<File, E> {
+                Ok(File(url.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<File, A::Error> {
+                let mut url = None;
+                while let Some(name) = members.next_key::<String>()? {
+                    match &*name {
+                        "url" if url.is_some() => return Err(Error::duplicate_field("url")),
+                        "url" => url = Some(members.next_value()?),
+                        "headers" => {
+                            members.next_value::<IgnoredAny>()?;
+                        }
+                        _ => return Err(Error::unknown_field(&name, &["url", "headers"])),
+                    }
+                }
+                url.map(File).ok_or_else(|| Error::missing_field("url"))
+            }
+        }
+
+        deserializer.deserialize_any(Read)
+    }
 }
 
 /// The purge that `body` asks for; `name` gives what a URL's response is stored under.
@@ -65,8 +125,7 @@ pub(super) fn request(
 ) -> Result<PurgeRequest, Refusal> {
     let body: Body = serde_json::from_slice(body).map_err(PurgeRequestError::Json)?;
     let mut urls = Vec::with_capacity(body.files.len());
-    for (index, file) in body.files.iter().enumerate() {
-        let (File::Url(url) | File::WithFields { url, .. }) = file;
+    for (index, File(url)) in body.files.iter().enumerate() {
         urls.push(name(&absolute(url)).map_err(|source| Refusal::ListedUrl {
             field: "files",
             index,
@@ -175,6 +234,7 @@ pub(super) fn refused(refusal: &Refusal) -> Answer {
             (status.as_u16(), format!("{field}[{index}]: {source}"))
         }
         Refusal::Request(_)
+        | Refusal::NotKeys
         | Refusal::Url(_)
         | Refusal::ListedUrl { .. }
         | Refusal::ContentType { .. }

@@ -3,16 +3,16 @@
 //! Unlike there, a `PURGE` needs a token, a call may name 1,024 keys, and everything may be purged softly.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use ::http::header::HeaderName;
 use ::http::{HeaderMap, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
 
 use super::{Answer, Asks, Dialect, Refusal, absolute};
 use crate::policy::percent_decoded;
 use crate::purge::Epoch;
-use crate::purge::wire::{PurgeRequest, PurgeRequestError, Receipt};
+use crate::purge::wire::{PurgeRequest, Receipt};
 
 /// Request field with the token.
 pub(super) const KEY: HeaderName = HeaderName::from_static("fastly-key");
@@ -59,11 +59,6 @@ fn decoded(text: &str) -> String {
 
 /// The keys of a batch: those of the field, and then those of the body.
 pub(super) fn surrogate_keys(fields: &HeaderMap, body: &[u8]) -> Result<Vec<String>, Refusal> {
-    #[derive(Default, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Batch {
-        surrogate_keys: Vec<String>,
-    }
     let lines = fields.get_all(KEYS).iter();
     let lines: Vec<Cow<'_, str>> = lines
         .map(|line| String::from_utf8_lossy(line.as_bytes()))
@@ -74,11 +69,22 @@ pub(super) fn surrogate_keys(fields: &HeaderMap, body: &[u8]) -> Result<Vec<Stri
         .filter(|key| !key.is_empty())
         .map(str::to_owned);
     let batch = if body.trim_ascii().is_empty() {
-        Batch::default()
+        Vec::new()
     } else {
-        serde_json::from_slice(body).map_err(PurgeRequestError::Json)?
+        batch(body)?
     };
-    Ok(keys.chain(batch.surrogate_keys).collect())
+    Ok(keys.chain(batch).collect())
+}
+
+/// The keys in a body. Its form is a part of ours.
+fn batch(body: &[u8]) -> Result<Vec<String>, Refusal> {
+    let mut request = PurgeRequest::from_json(body)?;
+    let keys = std::mem::take(&mut request.surrogate_keys);
+    if request == PurgeRequest::default() {
+        Ok(keys)
+    } else {
+        Err(Refusal::NotKeys)
+    }
 }
 
 /// The answer to a purge of one thing.
@@ -97,9 +103,24 @@ pub(super) fn done(receipt: &Receipt) -> Answer {
 
 /// The answer to a purge of several keys: an id for each, which is the same, as one record purges all.
 pub(super) fn all_done(request: &PurgeRequest, receipt: &Receipt) -> Answer {
-    let keys = request.surrogate_keys.iter();
-    let ids: BTreeMap<&str, Epoch> = keys.map(|key| (&**key, receipt.epoch)).collect();
-    Answer::json(StatusCode::OK, &ids)
+    /// Each key once; a map would bring a sort of its own with it.
+    struct Ids<'a>(&'a [String], Epoch);
+
+    impl Serialize for Ids<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let Self(keys, id) = self;
+            let before = |at| keys.get(..at).unwrap_or_default();
+            let mut ids = serializer.serialize_map(None)?;
+            for (at, key) in keys.iter().enumerate() {
+                if !before(at).contains(key) {
+                    ids.serialize_entry(key, id)?;
+                }
+            }
+            ids.end()
+        }
+    }
+
+    Answer::json(StatusCode::OK, &Ids(&request.surrogate_keys, receipt.epoch))
 }
 
 /// The answer to what is refused: Fastly's sentence for that status, and what is wrong.

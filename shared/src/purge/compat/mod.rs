@@ -243,7 +243,9 @@ impl Call {
             Dialect::Fastly => fastly::done(receipt),
             Dialect::Cloudflare => cloudflare::done(request, receipt),
         };
-        answer.fields.extend(receipt_field(receipt));
+        if let Some(receipt) = receipt_value(receipt) {
+            answer.fields.insert(RECEIPT_FIELD, receipt);
+        }
         answer
     }
 
@@ -256,24 +258,29 @@ impl Call {
 impl Answer {
     /// `body` as JSON, which nobody stores.
     pub fn json(status: StatusCode, body: &impl Serialize) -> Self {
-        let fields = HeaderMap::from_iter([
-            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-            (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        ]);
+        let body = serde_json::to_string(body);
+        Self::text(status, body.unwrap_or_else(|_| "{}".to_owned()))
+    }
+
+    /// Apart, so that there is one of it and not one for each kind of body.
+    fn text(status: StatusCode, body: String) -> Self {
+        let mut fields = HeaderMap::new();
+        fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Self {
             status,
             fields,
-            body: serde_json::to_string(body).unwrap_or_else(|_| "{}".to_owned()),
+            body,
         }
     }
 }
 
 /// The receipt for those who read fields; none if it is too long for one.
-fn receipt_field(receipt: &Receipt) -> Option<(HeaderName, HeaderValue)> {
+fn receipt_value(receipt: &Receipt) -> Option<HeaderValue> {
     const LONGEST: usize = 4_096;
     let text = serde_json::to_string(receipt).ok()?;
     let value = HeaderValue::try_from(text).ok()?;
-    (value.len() <= LONGEST).then_some((RECEIPT_FIELD, value))
+    (value.len() <= LONGEST).then_some(value)
 }
 
 /// What the response of `url` is stored and purged under: host, path and query, as its route normalises them.

@@ -40,6 +40,9 @@ pub enum Refusal {
     /// Not a purge.
     #[error(transparent)]
     Request(#[from] PurgeRequestError),
+    /// A batch of surrogate keys with something else in it.
+    #[error("the body names more than surrogate_keys")]
+    NotKeys,
     /// A URL that is none, or that two readers could understand differently.
     #[error(transparent)]
     Url(TargetError),
@@ -108,6 +111,7 @@ impl Refusal {
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::Request(_)
+            | Self::NotKeys
             | Self::Url(_)
             | Self::ListedUrl { .. }
             | Self::CutOff
@@ -142,7 +146,7 @@ impl Refusal {
                 }
             },
             Self::Forbidden(_) => "nothing was purged; use a token that is allowed this",
-            Self::Request(_) | Self::ContentType { .. } => match dialect {
+            Self::Request(_) | Self::NotKeys | Self::ContentType { .. } => match dialect {
                 Dialect::Terrace => {
                     r#"send JSON such as {"surrogate_keys":["product:42"],"mode":"soft"}"#
                 }

@@ -281,6 +281,10 @@ fn each_kind_of_cloudflares_names_what_it_does_there() {
         ),
         (r#"{"purge_everything":true}"#, &["all"]),
         (
+            r#"{"tags":["a"],"tags":["b"]}"#,
+            &["surrogate-key:a", "surrogate-key:b"],
+        ),
+        (
             r#"{"purge_everything":false,"tags":["a"],"hosts":["h"]}"#,
             &["surrogate-key:a", "host:h"],
         ),
@@ -401,216 +405,17 @@ fn a_receipt_too_long_for_a_field_is_left_out_of_it() {
     assert!(answer.body.contains("ok"));
 }
 
-#[test]
-fn what_is_refused_is_said_in_each_apis_shape() {
-    let many = format!(r#"{{"surrogate_keys":[{}"k"]}}"#, r#""k","#.repeat(1_024));
-    let many_tags = many.replace("surrogate_keys", "tags");
-    let long = format!("/service/S/purge/{}", "k".repeat(1_025));
-    let (batch, all, zone) = (
-        "/service/S/purge",
-        "/service/S/purge_all",
-        "/client/v4/zones/Z/purge_cache",
-    );
-    let soft_key = ("fastly-key", "soft");
-    for (path, lines, body, status, parts) in [
-        (
-            all,
-            &[][..],
-            "",
-            401,
-            &["credentials are missing", "no token"][..],
-        ),
-        (
-            all,
-            &[("fastly-key", "x")],
-            "",
-            401,
-            &["credentials", "not known"],
-        ),
-        (
-            all,
-            &[("fastly-key", "old")],
-            "",
-            401,
-            &["credentials", "has expired"],
-        ),
-        (
-            all,
-            &[soft_key],
-            "",
-            403,
-            &["not authorized", "may not purge hard"],
-        ),
-        (
-            all,
-            &[soft_key, ("fastly-soft-purge", "1")],
-            "",
-            403,
-            &["not authorized", "may not purge all"],
-        ),
-        (batch, &[FASTLY], "", 400, &["Bad request", "names nothing"]),
-        (
-            batch,
-            &[FASTLY],
-            "{",
-            400,
-            &["Bad request", "not understood"],
-        ),
-        (
-            batch,
-            &[FASTLY],
-            r#"{"keys":["a"]}"#,
-            400,
-            &["unknown field `keys`"],
-        ),
-        (
-            batch,
-            &[FASTLY],
-            r#"{"surrogate_keys":"a"}"#,
-            400,
-            &["expected a sequence"],
-        ),
-        (batch, &[FASTLY], &many, 400, &["1025"]),
-        (
-            &long,
-            &[FASTLY],
-            "",
-            400,
-            &["surrogate_keys[0]", "1025 bytes"],
-        ),
-        (
-            "/service/S/purge/",
-            &[FASTLY],
-            "",
-            400,
-            &["surrogate key is empty"],
-        ),
-        (
-            "/service/S/purge/a%00",
-            &[FASTLY],
-            "",
-            400,
-            &["not visible ASCII"],
-        ),
-        (
-            "/service/S/purge/%ff",
-            &[FASTLY],
-            "",
-            400,
-            &["not visible ASCII"],
-        ),
-        (
-            "/purge/ftp://a/x",
-            &[FASTLY],
-            "",
-            400,
-            &["the URL is not understood"],
-        ),
-        ("/purge/a/x/../y", &[FASTLY], "", 400, &["dot segment"]),
-        (
-            "/purge/%2f",
-            &[FASTLY],
-            "",
-            400,
-            &["the URL is not understood"],
-        ),
-        (zone, &[], r#"{"tags":["a"]}"#, 401, &["10000", "no token"]),
-        (
-            zone,
-            &[("authorization", "Bearer x")],
-            r#"{"tags":["a"]}"#,
-            401,
-            &["10000", "Authentication error", "not known"],
-        ),
-        (
-            zone,
-            &[("authorization", "Bearer soft")],
-            r#"{"tags":["product:1"]}"#,
-            403,
-            &["9109", "Unauthorized", "may not purge hard"],
-        ),
-        (zone, &[BEARER], "", 400, &["6007", "Malformed JSON"]),
-        (zone, &[BEARER], "{", 400, &["6007", "Malformed JSON"]),
-        (
-            zone,
-            &[BEARER],
-            "{}",
-            400,
-            &["1012", "Request must contain one of"],
-        ),
-        (zone, &[BEARER], r#"{"tags":[]}"#, 400, &["1012"]),
-        (
-            zone,
-            &[BEARER],
-            r#"{"tags":"a"}"#,
-            400,
-            &["400", "expected a sequence"],
-        ),
-        (
-            zone,
-            &[BEARER],
-            r#"{"tags":[1]}"#,
-            400,
-            &["expected a string"],
-        ),
-        (
-            zone,
-            &[BEARER],
-            r#"{"tag":["a"]}"#,
-            400,
-            &["unknown field `tag`"],
-        ),
-        (
-            zone,
-            &[BEARER],
-            r#"{"tags":["a","b c"]}"#,
-            400,
-            &["tags[1]", "visible ASCII"],
-        ),
-        (
-            zone,
-            &[BEARER],
-            r#"{"files":["/x"]}"#,
-            400,
-            &["files[0]", "not understood"],
-        ),
-        (
-            zone,
-            &[BEARER],
-            r#"{"files":[{}]}"#,
-            400,
-            &["a URL is expected"],
-        ),
-        (
-            zone,
-            &[BEARER],
-            r#"{"files":[{"url":"a/x","tag":1}]}"#,
-            400,
-            &["a URL is expected"],
-        ),
-        (
-            zone,
-            &[BEARER],
-            r#"{"prefixes":[""]}"#,
-            400,
-            &["prefixes[0]"],
-        ),
-        (
-            zone,
-            &[BEARER],
-            r#"{"hosts":["a\u0000"]}"#,
-            400,
-            &["hosts[0]", "control"],
-        ),
-        (zone, &[BEARER], &many_tags, 400, &["1025"]),
-        (
-            zone,
-            &[BEARER, ("content-type", "multipart/form-data; boundary=x")],
-            r#"{"tags":["a"]}"#,
-            415,
-            &["multipart/form-data"],
-        ),
-    ] {
+/// A path, fields and a body; the status they are refused with, and what the answer says.
+type Refused<'a> = (
+    &'a str,
+    &'a [(&'static str, &'static str)],
+    &'a str,
+    u16,
+    &'a [&'a str],
+);
+
+fn are_refused(cases: &[Refused<'_>]) {
+    for &(path, lines, body, status, parts) in cases {
         let call = Call::of_path(path).unwrap();
         let refusal = asked(&call, &fields(lines), body).unwrap_err();
         let answer = call.refused(&refusal);
@@ -631,6 +436,184 @@ fn what_is_refused_is_said_in_each_apis_shape() {
             Dialect::Terrace => assert!(said["error"].is_string()),
         }
     }
+}
+
+const BATCH: &str = "/service/S/purge";
+const ALL: &str = "/service/S/purge_all";
+const ZONE: &str = "/client/v4/zones/Z/purge_cache";
+
+#[test]
+fn who_may_not_is_told_so_in_each_apis_shape() {
+    let key = |key| ("fastly-key", key);
+    let soft = ("fastly-soft-purge", "1");
+    let tags = r#"{"tags":["product:1"]}"#;
+    are_refused(&[
+        (ALL, &[], "", 401, &["credentials are missing", "no token"]),
+        (ALL, &[key("x")], "", 401, &["credentials", "not known"]),
+        (ALL, &[key("old")], "", 401, &["credentials", "has expired"]),
+        (
+            ALL,
+            &[key("soft")],
+            "",
+            403,
+            &["not authorized", "may not purge hard"],
+        ),
+        (
+            ALL,
+            &[key("soft"), soft],
+            "",
+            403,
+            &["not authorized", "may not purge all"],
+        ),
+        (ZONE, &[], tags, 401, &["10000", "no token"]),
+        (
+            ZONE,
+            &[("authorization", "Bearer x")],
+            tags,
+            401,
+            &["10000", "Authentication error", "not known"],
+        ),
+        (
+            ZONE,
+            &[("authorization", "Bearer soft")],
+            tags,
+            403,
+            &["9109", "Unauthorized", "may not purge hard"],
+        ),
+    ]);
+}
+
+#[test]
+fn what_is_no_purge_of_fastlys_is_refused_in_its_shape() {
+    let many = format!(r#"{{"surrogate_keys":[{}"k"]}}"#, r#""k","#.repeat(1_024));
+    let long = format!("/service/S/purge/{}", "k".repeat(1_025));
+    let (key, tag) = (&[FASTLY][..], "/service/S/purge/");
+    are_refused(&[
+        (BATCH, key, "", 400, &["Bad request", "names nothing"]),
+        (BATCH, key, "{", 400, &["Bad request", "not understood"]),
+        (
+            BATCH,
+            key,
+            r#"{"keys":["a"]}"#,
+            400,
+            &["more than surrogate_keys"],
+        ),
+        (
+            BATCH,
+            key,
+            r#"{"tags":["a"]}"#,
+            400,
+            &["unknown field `tags`"],
+        ),
+        (
+            BATCH,
+            key,
+            r#"{"surrogate_keys":"a"}"#,
+            400,
+            &["expected a sequence"],
+        ),
+        (BATCH, key, &many, 400, &["1025"]),
+        (&long, key, "", 400, &["surrogate_keys[0]", "1025 bytes"]),
+        (tag, key, "", 400, &["surrogate key is empty"]),
+        (&format!("{tag}a%00"), key, "", 400, &["not visible ASCII"]),
+        (&format!("{tag}%ff"), key, "", 400, &["not visible ASCII"]),
+        (
+            "/purge/ftp://a/x",
+            key,
+            "",
+            400,
+            &["the URL is not understood"],
+        ),
+        ("/purge/a/x/../y", key, "", 400, &["dot segment"]),
+        ("/purge/%2f", key, "", 400, &["the URL is not understood"]),
+    ]);
+}
+
+#[test]
+fn what_is_no_purge_of_cloudflares_is_refused_in_its_shape() {
+    let many = format!(r#"{{"tags":[{}"k"]}}"#, r#""k","#.repeat(1_024));
+    let multipart = ("content-type", "multipart/form-data; boundary=x");
+    let key = &[BEARER][..];
+    are_refused(&[
+        (ZONE, key, "", 400, &["6007", "Malformed JSON"]),
+        (ZONE, key, "{", 400, &["6007", "Malformed JSON"]),
+        (ZONE, key, "[]", 400, &["expected an object with tags"]),
+        (
+            ZONE,
+            key,
+            "{}",
+            400,
+            &["1012", "Request must contain one of"],
+        ),
+        (ZONE, key, r#"{"tags":[]}"#, 400, &["1012"]),
+        (
+            ZONE,
+            key,
+            r#"{"tags":"a"}"#,
+            400,
+            &["400", "expected a sequence"],
+        ),
+        (ZONE, key, r#"{"tags":[1]}"#, 400, &["expected a string"]),
+        (ZONE, key, r#"{"tag":["a"]}"#, 400, &["unknown field `tag`"]),
+        (
+            ZONE,
+            key,
+            r#"{"tags":["a","b c"]}"#,
+            400,
+            &["tags[1]", "visible ASCII"],
+        ),
+        (
+            ZONE,
+            key,
+            r#"{"files":["/x"]}"#,
+            400,
+            &["files[0]", "not understood"],
+        ),
+        (
+            ZONE,
+            key,
+            r#"{"files":[1]}"#,
+            400,
+            &["expected a URL, or an object"],
+        ),
+        (
+            ZONE,
+            key,
+            r#"{"files":[{}]}"#,
+            400,
+            &["missing field `url`"],
+        ),
+        (
+            ZONE,
+            key,
+            r#"{"files":[{"url":"a/","url":"b/"}]}"#,
+            400,
+            &["duplicate field `url`"],
+        ),
+        (
+            ZONE,
+            key,
+            r#"{"files":[{"url":"a/x","tag":1}]}"#,
+            400,
+            &["unknown field `tag`"],
+        ),
+        (ZONE, key, r#"{"prefixes":[""]}"#, 400, &["prefixes[0]"]),
+        (
+            ZONE,
+            key,
+            r#"{"hosts":["a\u0000"]}"#,
+            400,
+            &["hosts[0]", "control"],
+        ),
+        (ZONE, key, &many, 400, &["1025"]),
+        (
+            ZONE,
+            &[BEARER, multipart],
+            r#"{"tags":["a"]}"#,
+            415,
+            &["multipart/form-data"],
+        ),
+    ]);
 }
 
 #[test]
