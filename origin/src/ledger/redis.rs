@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use self::scripts::{Lacking, Scripts};
+pub(crate) use self::scripts::{ledger_key, outbox_key};
 use self::tail::{Place, Relation, Tail, Told, read_records};
 use super::{Appended, BoxFuture, PurgeLedger, ReplicaState, View};
 use crate::backoff::Backoff;

@@ -12,6 +12,7 @@ pub(super) struct Scripts {
     catch_up: Script,
     rotate: Script,
     ledger: String,
+    outbox: String,
     channel: String,
 }
 
@@ -34,12 +35,16 @@ impl Scripts {
     /// Records that are kept for replicas to catch up with.
     const KEPT: u64 = 16_384;
 
+    /// Purges that the outbox keeps for edges that are away; an edge that lacks more is purged whole (R11).
+    const KEPT_LETTERS: u64 = 16_384;
+
     pub(super) fn new(name: &str) -> Self {
         Self {
             append: Script::new(include_str!("append.lua")),
             catch_up: Script::new(include_str!("catch_up.lua")),
             rotate: Script::new(include_str!("rotate.lua")),
-            ledger: format!("terrace:{{{name}}}:ledger:v1"),
+            ledger: ledger_key(name),
+            outbox: outbox_key(name),
             channel: format!("terrace:{{{name}}}:purges:v1"),
         }
     }
@@ -58,10 +63,12 @@ impl Scripts {
         let (incarnation, sequence, before, chain): (String, u64, String, String) = self
             .append
             .key(&self.ledger)
+            .key(&self.outbox)
             .arg(new_incarnation())
             .arg(purge)
             .arg(Self::KEPT)
             .arg(&self.channel)
+            .arg(Self::KEPT_LETTERS)
             .invoke_async(connection)
             .await?;
         Ok(Place {
@@ -116,6 +123,16 @@ impl Scripts {
             .invoke_async(connection)
             .await
     }
+}
+
+/// Where the ledger of this name is kept.
+pub(crate) fn ledger_key(name: &str) -> String {
+    format!("terrace:{{{name}}}:ledger:v1")
+}
+
+/// Where its purges wait for the edges.
+pub(crate) fn outbox_key(name: &str) -> String {
+    format!("terrace:{{{name}}}:outbox:v1")
 }
 
 fn new_incarnation() -> String {
