@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use http::HeaderMap;
 use serde::Serialize;
@@ -10,17 +10,18 @@ use serde::de::DeserializeOwned;
 use terrace_shared::policy::Policy;
 use terrace_shared::purge::Epoch;
 use terrace_shared::purge::token::After;
-use terrace_shared::purge::wire::{PurgeRequest, PurgeState, PurgedTier, Receipt, TierReceipt};
+use terrace_shared::purge::wire::{PurgeState, PurgedTier, Receipt, TierReceipt};
 use terrace_shared::time::Milliseconds;
 
 use crate::config::CacheBuilder;
 use crate::engine::Engine;
-use crate::error::{NamespaceError, PurgeError};
+use crate::error::{LedgerError, NamespaceError, PurgeError};
 use crate::ledger::ReplicaState;
-use crate::metrics::{EdgeStats, LedgerStats, MemoryStats, Stats};
+use crate::metrics::{LedgerStats, MemoryStats, Stats};
 use crate::namespace::Namespace;
 use crate::purge::Purge;
-use crate::purge::outbox::Delivery;
+use crate::purge::again::EntryId;
+use crate::purge::outbox::{Outbox, Patience};
 
 /// A cache in this process, over Redis if there is one, whose purges reach the edge if there is one.
 ///
@@ -55,10 +56,10 @@ impl Cache {
     }
 
     /// Carries out a purge: the ledger takes it, this process judges by it at once, other processes
-    /// within the bound, and the edge is told until it has taken it (R8).
+    /// within the bound, and each edge is told until it has taken it (R8).
     ///
-    /// The edge's first attempt is waited for, at most a second; if it has not taken the purge by then,
-    /// the receipt says so, and the attempts go on.
+    /// The edges' first attempts are waited for, at most a second; what has not taken the purge by then is
+    /// pending in the receipt, and the attempts go on, with Redis even if this process ends.
     ///
     /// # Errors
     /// When the purge names nothing or something that cannot be named, and when the ledger does not take
@@ -67,17 +68,47 @@ impl Cache {
     /// # Cancel safety
     /// Dropped early, it may or may not have been taken; purging again does no harm.
     pub async fn purge(&self, purge: impl Into<Purge>) -> Result<Receipt, PurgeError> {
+        self.carry_out(purge.into(), Patience::FirstAttempt).await
+    }
+
+    /// Like [`purge`](Self::purge), and waits until each edge has taken it, but at most `longest`.
+    ///
+    /// # Errors
+    /// As [`purge`](Self::purge). Edges that have not taken it in time are no error: the receipt has no
+    /// `visible_by_ms` then, and says which are pending and why.
+    ///
+    /// # Cancel safety
+    /// As [`purge`](Self::purge).
+    pub async fn purge_wait(
+        &self,
+        purge: impl Into<Purge>,
+        longest: Duration,
+    ) -> Result<Receipt, PurgeError> {
+        self.carry_out(purge.into(), Patience::Within(longest))
+            .await
+    }
+
+    async fn carry_out(&self, purge: Purge, patience: Patience) -> Result<Receipt, PurgeError> {
         let engine = &*self.0;
         let purged_at = engine.clock.now();
-        let purge = purge.into().into_request().into_purge(purged_at)?;
+        let request = purge.into_request();
+        let after = request.after_ms;
+        let purge = request.into_purge(purged_at)?;
         let (mode, scopes) = (purge.mode, purge.scopes.len());
-        let mut request = PurgeRequest::from_purge(&purge);
-        let appended = engine.ledger.append(purge).await.map_err(|error| {
-            engine.counters.purge_errors_total.add_one();
-            PurgeError::Ledger(error)
-        })?;
+        let again = self.schedule(&purge, after).await?;
+        let appended = match engine.cascade.append(purge).await {
+            Ok(appended) => appended,
+            Err(error) => {
+                engine.counters.purge_errors_total.add_one();
+                if let Some(entry) = again {
+                    engine.cascade.unschedule(&entry).await;
+                }
+                return Err(PurgeError::Ledger(error));
+            }
+        };
         engine.counters.purges_total.add_one();
-        let mut tiers = vec![memory_receipt(appended.replica)];
+        let remark = again.and(engine.cascade.remark());
+        let mut tiers = vec![memory_receipt(appended.replica, remark)];
         tiers.extend(engine.ledger.shared_within().map(|bound_ms| TierReceipt {
             tier: PurgedTier::Redis,
             name: None,
@@ -86,9 +117,8 @@ impl Cache {
             epoch: Some(appended.epoch),
             detail: None,
         }));
-        if let Some(outbox) = &engine.outbox {
-            request.origin_epoch = Some(appended.epoch);
-            tiers.push(edge_receipt(outbox.tell(request).await));
+        if let Some(outbox) = engine.cascade.outbox() {
+            tiers.extend(outbox.receipts(appended.epoch, patience).await);
         }
         let all_done = tiers.iter().all(|tier| tier.state == PurgeState::Done);
         let bound = tiers.iter().map(|tier| tier.bound_ms).max();
@@ -100,7 +130,7 @@ impl Cache {
             purged_at_ms: purged_at,
             visible_by_ms: all_done.then_some(visible_by),
             tiers,
-            again_at_ms: None,
+            again_at_ms: after.map(|after| purged_at.saturating_add(after)),
             token: None,
         }
         .with_token(engine.token_secrets.as_ref()))
@@ -113,6 +143,42 @@ impl Cache {
     /// built without secrets.
     pub fn after(&self, fields: &HeaderMap) -> After {
         self.0.presented(fields).after
+    }
+
+    /// Writes the second purge down before the first is carried out: so it is not lost between the two.
+    async fn schedule(
+        &self,
+        purge: &terrace_shared::purge::Purge,
+        after: Option<Milliseconds>,
+    ) -> Result<Option<EntryId>, PurgeError> {
+        let Some(after) = after else {
+            return Ok(None);
+        };
+        let scheduled = self.0.cascade.schedule(purge, after).await;
+        let entry = scheduled.map_err(|error| {
+            self.0.counters.purge_errors_total.add_one();
+            PurgeError::Again(error)
+        })?;
+        Ok(Some(entry))
+    }
+
+    /// How far each edge has come: with Redis, also those that only other processes send to.
+    ///
+    /// # Errors
+    /// When the outbox in Redis does not answer.
+    pub async fn edges(&self) -> Result<Vec<EdgeState>, LedgerError> {
+        let Some(outbox) = self.0.cascade.outbox() else {
+            return Ok(Vec::new());
+        };
+        let edges = outbox.edges().await;
+        let edges = edges.map_err(|reason| LedgerError::Unreachable { reason })?;
+        let edges = edges.into_iter().map(|(name, progress)| EdgeState {
+            name,
+            taken: progress.cursor.map(|cursor| cursor.epoch),
+            bound: progress.bound_ms,
+            failing: progress.failing,
+        });
+        Ok(edges.collect())
     }
 
     /// Where this process's view of the purge ledger stands; none while there has been none.
@@ -148,15 +214,12 @@ impl Cache {
             },
             #[cfg(feature = "tower")]
             http: engine.http.stats(),
-            edge: engine.outbox.as_ref().map(|outbox| {
-                let counts = outbox.counts();
-                EdgeStats {
-                    outbox_depth: counts.depth.load(Ordering::Relaxed),
-                    delivered_total: counts.delivered.load(Ordering::Relaxed),
-                    failed_attempts_total: counts.failed_attempts.load(Ordering::Relaxed),
-                    widened_total: counts.widened.load(Ordering::Relaxed),
-                }
-            }),
+            edges: engine
+                .cascade
+                .outbox()
+                .into_iter()
+                .flat_map(Outbox::stats)
+                .collect(),
         }
     }
 
@@ -165,6 +228,29 @@ impl Cache {
         let all = u32::try_from(Engine::MOST_WRITES).unwrap_or(u32::MAX);
         // An error means that the semaphore is closed, which it never is.
         drop(self.0.writes.acquire_many(all).await);
+    }
+}
+
+/// How far one edge has come.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct EdgeState {
+    /// What it is called.
+    pub name: String,
+    /// The origin ledger's place up to which it has taken every purge; none if that is not known.
+    pub taken: Option<Epoch>,
+    /// The bound that it gave with the last purge it took.
+    pub bound: Option<Milliseconds>,
+    /// Why it does not take the next one, as the last attempt went.
+    pub failing: Option<String>,
+}
+
+impl EdgeState {
+    /// Whether it has taken the purge at `epoch` of the origin's ledger, and all before it.
+    pub fn has_taken(&self, epoch: Epoch) -> bool {
+        self.taken.is_some_and(|taken| {
+            taken.incarnation == epoch.incarnation && taken.sequence >= epoch.sequence
+        })
     }
 }
 
@@ -177,12 +263,12 @@ impl fmt::Debug for Cache {
     }
 }
 
-fn memory_receipt(replica: ReplicaState) -> TierReceipt {
+fn memory_receipt(replica: ReplicaState, remark: Option<&str>) -> TierReceipt {
     let (state, detail) = match replica {
-        ReplicaState::Applied => (PurgeState::Done, None),
+        ReplicaState::Applied => (PurgeState::Done, remark),
         ReplicaState::Behind => (
             PurgeState::Pending,
-            Some("this process's view of the ledger has yet to catch up".to_owned()),
+            Some("this process's view of the ledger has yet to catch up"),
         ),
     };
     TierReceipt {
@@ -191,32 +277,6 @@ fn memory_receipt(replica: ReplicaState) -> TierReceipt {
         state,
         bound_ms: Milliseconds::default(),
         epoch: None,
-        detail,
-    }
-}
-
-fn edge_receipt(delivery: Delivery) -> TierReceipt {
-    /// The edge's bound, as long as it has not said it itself.
-    const USUAL_BOUND: Milliseconds = Milliseconds::new(5_000);
-    match delivery {
-        Delivery::Taken(receipt) => {
-            let bounds = receipt.tiers.iter().map(|tier| tier.bound_ms);
-            TierReceipt {
-                tier: PurgedTier::Edge,
-                name: None,
-                state: PurgeState::Done,
-                bound_ms: bounds.max().unwrap_or(USUAL_BOUND),
-                epoch: Some(receipt.epoch),
-                detail: None,
-            }
-        }
-        Delivery::Pending(reason) => TierReceipt {
-            tier: PurgedTier::Edge,
-            name: None,
-            state: PurgeState::Pending,
-            bound_ms: USUAL_BOUND,
-            epoch: None,
-            detail: Some(reason),
-        },
+        detail: detail.map(str::to_owned),
     }
 }

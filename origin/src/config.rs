@@ -15,8 +15,11 @@ use crate::error::{BuildError, PolicyFileError};
 use crate::flight::Flights;
 use crate::ledger::{LocalLedger, PurgeLedger};
 use crate::metrics::CacheCounters;
+use crate::purge::again::{Agenda, MemoryAgenda};
+use crate::purge::cascade::{Carrier, Cascade};
+use crate::purge::cloudflare::{CloudflareZone, ZoneClient};
 use crate::purge::edge::{Edge, EdgeClient};
-use crate::purge::outbox::Outbox;
+use crate::purge::outbox::{Outbox, Recipient};
 use crate::space::Spaces;
 use crate::tier::SharedTier;
 use crate::tier::memory::MemoryTier;
@@ -49,8 +52,9 @@ pub struct CacheBuilder {
     name: String,
     #[cfg(feature = "redis")]
     redis: Option<Redis>,
-    edge: Option<Edge>,
     token_secrets: Option<TokenSecrets>,
+    edges: Vec<Edge>,
+    zones: Vec<CloudflareZone>,
 }
 
 impl CacheBuilder {
@@ -62,8 +66,9 @@ impl CacheBuilder {
             name: "default".to_owned(),
             #[cfg(feature = "redis")]
             redis: None,
-            edge: None,
             token_secrets: None,
+            edges: Vec::new(),
+            zones: Vec::new(),
         }
     }
 
@@ -82,9 +87,18 @@ impl CacheBuilder {
         self
     }
 
-    /// The edge that purges are sent on to. Default: none.
+    /// An edge that purges are sent on to; called again, one more. Each goes at its own pace. Default: none.
+    ///
+    /// With a Redis, any of the processes that name an edge sends to it, one at a time, and purges of those
+    /// that name none are sent too. An edge that is new to the ledger is purged whole once.
     pub fn edge(mut self, edge: Edge) -> Self {
-        self.edge = Some(edge);
+        self.edges.push(edge);
+        self
+    }
+
+    /// A Cloudflare zone whose own cache is purged too, through Cloudflare's API. Default: none.
+    pub fn cloudflare_zone(mut self, zone: CloudflareZone) -> Self {
+        self.zones.push(zone);
         self
     }
 
@@ -123,13 +137,11 @@ impl CacheBuilder {
     /// nothing is stored until there is.
     ///
     /// # Errors
-    /// When the edge cannot be one.
+    /// When an edge or a zone cannot be one, or two have one name.
     pub async fn build(self) -> Result<Cache, BuildError> {
-        let outbox = match &self.edge {
-            Some(edge) => Some(Outbox::to(EdgeClient::new(edge)?)),
-            None => None,
-        };
+        let recipients = self.recipients()?;
         let (shared, ledger) = self.shared().await;
+        let outbox = self.outbox(&*ledger, recipients);
         Ok(self.assemble(shared, ledger, outbox))
     }
 
@@ -140,6 +152,12 @@ impl CacheBuilder {
         outbox: Option<Outbox>,
     ) -> Cache {
         let bound = self.policy.ledger().bound.into();
+        let carrier = Carrier {
+            ledger: ledger.clone(),
+            outbox,
+            clock: self.clock.clone(),
+        };
+        let cascade = Cascade::start(carrier, self.agenda());
         Cache::from_engine(Arc::new(Engine {
             clock: self.clock,
             memory: MemoryTier::new(self.memory),
@@ -149,12 +167,63 @@ impl CacheBuilder {
             counters: CacheCounters::default(),
             bound,
             writes: Arc::new(Semaphore::new(Engine::MOST_WRITES)),
-            outbox,
             token_secrets: self.token_secrets,
+            cascade,
             spaces: Spaces::new(self.policy),
             #[cfg(feature = "tower")]
             http: Arc::default(),
         }))
+    }
+
+    fn recipients(&self) -> Result<Vec<Recipient>, BuildError> {
+        let mut recipients = Vec::<Recipient>::new();
+        let mut add = |recipient: Recipient| {
+            if recipients.iter().any(|other| other.name == recipient.name) {
+                let name = recipient.name.to_string();
+                return Err(BuildError::SameName { name });
+            }
+            recipients.push(recipient);
+            Ok(())
+        };
+        for edge in &self.edges {
+            let client = EdgeClient::new(edge)?;
+            add(Recipient {
+                name: client.name().into(),
+                target: Box::new(client),
+            })?;
+        }
+        for zone in &self.zones {
+            let client = ZoneClient::new(zone)?;
+            add(Recipient {
+                name: client.name().into(),
+                target: Box::new(client),
+            })?;
+        }
+        Ok(recipients)
+    }
+
+    /// The way to the edges. One in Redis is looked at even by a process that sends to none itself.
+    fn outbox(&self, ledger: &dyn PurgeLedger, recipients: Vec<Recipient>) -> Option<Outbox> {
+        #[cfg(feature = "redis")]
+        if let Some(redis) = &self.redis {
+            use crate::purge::outbox::redis::RedisJournal;
+
+            let journal = RedisJournal::new(redis, &self.name);
+            let news = ledger.view().news();
+            return Some(Outbox::shared(journal, recipients, &news));
+        }
+        let epoch = ledger.view().epoch()?;
+        (!recipients.is_empty()).then(|| Outbox::in_process(epoch, recipients))
+    }
+
+    fn agenda(&self) -> Arc<dyn Agenda> {
+        #[cfg(feature = "redis")]
+        if let Some(redis) = &self.redis {
+            use crate::purge::again::redis::RedisAgenda;
+
+            return Arc::new(RedisAgenda::new(redis, &self.name));
+        }
+        Arc::new(MemoryAgenda::default())
     }
 
     #[cfg(feature = "redis")]

@@ -18,7 +18,7 @@ use crate::entry::{Condition, Entry, Lifetime};
 use crate::flight::{Flights, Lead, Role};
 use crate::ledger::{Began, Judged, PurgeLedger, View};
 use crate::metrics::CacheCounters;
-use crate::purge::outbox::Outbox;
+use crate::purge::cascade::Cascade;
 use crate::space::{Space, Spaces};
 use crate::tier::SharedTier;
 use crate::tier::memory::MemoryTier;
@@ -35,9 +35,9 @@ pub(crate) struct Engine {
     pub(crate) bound: Milliseconds,
     /// Room for writes to the shared tier that nobody waits for.
     pub(crate) writes: Arc<Semaphore>,
-    pub(crate) outbox: Option<Outbox>,
     /// What signs the tokens of receipts; without it there are none, and none is believed.
     pub(crate) token_secrets: Option<TokenSecrets>,
+    pub(crate) cascade: Cascade,
     pub(crate) spaces: Spaces,
     #[cfg(feature = "tower")]
     pub(crate) http: Arc<crate::http::HttpCounters>,

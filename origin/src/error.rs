@@ -113,6 +113,12 @@ pub enum BuildError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// Two edges have one name.
+    #[error("two edges are called {name:?}: give each a name of its own with `Edge::named`")]
+    SameName {
+        /// The name.
+        name: String,
+    },
 }
 
 /// A Redis that cannot be used.
@@ -159,12 +165,33 @@ pub enum PurgeError {
         #[source]
         source: KeyError,
     },
+    /// It was to be carried out twice, and the second time could not be written down. Nothing was purged.
+    #[error("nothing was purged: the second purge could not be written down")]
+    Again(#[source] AgendaError),
     /// The ledger did not take it; no tier was told, the edge neither.
     #[error("{}", match .0 {
         LedgerError::Unconfirmed { .. } => "the purge may not have been carried out: purge again, which does no harm",
         LedgerError::Unreachable { .. } | LedgerError::Refused { .. } | LedgerError::NoLedger => "nothing was purged",
     })]
     Ledger(#[source] LedgerError),
+}
+
+/// A second purge that was not written down.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgendaError {
+    /// Where it is to be written down could not be reached, or did not answer.
+    #[error("the second purge's place cannot be reached: {reason}")]
+    Unreachable {
+        /// What happened instead.
+        reason: String,
+    },
+    /// Too many wait already.
+    #[error("{most} second purges wait already, which is the most there may be: try again later")]
+    Full {
+        /// Most that may wait.
+        most: usize,
+    },
 }
 
 /// A ledger that did not take a purge.
@@ -214,5 +241,5 @@ pub enum EdgeError {
     Address(#[from] BuildError),
     /// It could not be reached, or did not take the purge.
     #[error(transparent)]
-    Refused(#[from] crate::purge::edge::TellError),
+    Refused(#[from] crate::purge::target::TellError),
 }

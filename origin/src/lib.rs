@@ -68,21 +68,24 @@ pub use terrace_shared::purge::wire::{PurgeRequest, Receipt};
 pub use terrace_shared::time::ByteCount;
 
 pub use crate::answer::{Answer, LedgerLag, Source, StaleReason};
-pub use crate::cache::Cache;
+pub use crate::cache::{Cache, EdgeState};
 #[cfg(any(test, feature = "test-util"))]
 pub use crate::clock::{ManualClock, ShiftedClock};
 pub use crate::config::{CacheBuilder, load_policy};
 #[cfg(feature = "redis")]
 pub use crate::error::RedisError;
 pub use crate::error::{
-    BuildError, EdgeError, Error, LedgerError, NamespaceError, PolicyFileError, PurgeError,
+    AgendaError, BuildError, EdgeError, Error, LedgerError, NamespaceError, PolicyFileError,
+    PurgeError,
 };
 pub use crate::fill::{Fill, Filled};
 pub use crate::metrics::{
-    CacheStats, EdgeStats, LedgerStats, MemoryStats, NamespaceStats, SharedTierStats, Stats,
+    CacheStats, EdgeStats, LedgerStats, MemoryStats, NamespaceStats, OutboxStats, SharedTierStats,
+    Stats,
 };
 pub use crate::namespace::Namespace;
 pub use crate::purge::Purge;
+pub use crate::purge::cloudflare::CloudflareZone;
 pub use crate::purge::edge::Edge;
 pub use crate::session::SessionCookie;
 #[cfg(feature = "redis")]

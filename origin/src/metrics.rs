@@ -133,6 +133,18 @@ counters! {
     }
 }
 
+counters! {
+    /// What happened on the way to one edge since the cache was built.
+    OutboxCounters => OutboxStats {
+        /// Purges that it took from this process.
+        delivered_total,
+        /// Attempts of this process that failed.
+        failed_attempts_total,
+        /// Purges that became purges of everything: some were lost, or it did not understand one.
+        widened_total,
+    }
+}
+
 /// Everything that the cache counts, at one moment.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
@@ -151,9 +163,9 @@ pub struct Stats {
     /// What came through [`CacheLayer`](crate::http::CacheLayer)s.
     #[cfg(feature = "tower")]
     pub http: crate::http::HttpStats,
-    /// The way to the edge, if there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub edge: Option<EdgeStats>,
+    /// The way to each edge, by its name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub edges: BTreeMap<String, EdgeStats>,
 }
 
 /// What the in-process tier holds.
@@ -188,18 +200,18 @@ pub struct LedgerStats {
     pub view_age_ms: Option<Milliseconds>,
 }
 
-/// What is on its way to the edge.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+/// What is on its way to one edge.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct EdgeStats {
-    /// Purges that the edge has not taken yet.
-    pub outbox_depth: u64,
-    /// Purges that it took.
-    pub delivered_total: u64,
-    /// Attempts that failed.
-    pub failed_attempts_total: u64,
-    /// Purges that became purges of everything: too many waited, or the edge did not understand one.
-    pub widened_total: u64,
+    /// Purges that it has not taken yet, as far as this process knows.
+    pub waiting: u64,
+    /// Why it does not take the next one, as the last attempt went.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing: Option<String>,
+    /// What this process has counted.
+    #[serde(flatten)]
+    pub counted: OutboxStats,
 }
 
 #[cfg(test)]

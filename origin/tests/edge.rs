@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use terrace_origin::{Cache, Edge, Policy, Purge};
+use terrace_origin::{Cache, Edge, EdgeStats, Policy, Purge};
 use terrace_shared::purge::wire::{
     PURGE_PATH, PurgeRequest, PurgeState, PurgedTier, Receipt, TierReceipt,
 };
@@ -123,6 +123,12 @@ async fn cache(edge: &FakeEdge) -> Cache {
         .expect("built")
 }
 
+/// What is counted of the one edge there is.
+fn stats(cache: &Cache) -> EdgeStats {
+    let edges = cache.stats().edges;
+    edges.into_values().next().expect("there is one")
+}
+
 #[tokio::test]
 async fn the_edge_is_told_with_token_and_origin_epoch_and_the_receipt_has_its_bound() {
     let edge = FakeEdge::answering(&[&taken()]).await;
@@ -180,7 +186,9 @@ async fn an_edge_that_refuses_is_told_again_until_it_takes_the_purge() {
     );
     assert_eq!(
         tier.detail.as_deref(),
-        Some("the edge answered 401 Unauthorized: no such token")
+        Some(
+            "the edge answered 401 Unauthorized: no such token; it waits in this process, and is lost if that ends"
+        )
     );
     assert_eq!(receipt.visible_by_ms, None);
     let first = edge.next_call().await;
@@ -188,12 +196,11 @@ async fn an_edge_that_refuses_is_told_again_until_it_takes_the_purge() {
         assert_eq!(edge.next_call().await.request, first.request);
     }
     let deadline = Instant::now() + Duration::from_secs(10);
-    while cache.stats().edge.expect("there is one").outbox_depth > 0 {
-        assert!(Instant::now() < deadline, "the outbox is emptied");
+    while stats(&cache).counted.delivered_total == 0 {
+        assert!(Instant::now() < deadline, "the edge takes it");
         tokio::task::yield_now().await;
     }
-    let stats = cache.stats().edge.expect("there is one");
-    assert_eq!((stats.delivered_total, stats.failed_attempts_total), (1, 2));
+    assert_eq!(stats(&cache).counted.failed_attempts_total, 2);
 }
 
 #[tokio::test]
@@ -221,7 +228,13 @@ async fn an_edge_that_is_not_there_leaves_the_purge_pending_at_once() {
         );
         assert!(asked.elapsed() < Duration::from_millis(900));
     }
-    assert_eq!(cache.stats().edge.expect("there is one").outbox_depth, 3);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while stats(&cache).waiting < 3 {
+        assert!(Instant::now() < deadline, "all three wait");
+        tokio::task::yield_now().await;
+    }
+    let failing = stats(&cache).failing.expect("it is not there");
+    assert!(failing.contains("cannot be reached"), "{failing}");
 }
 
 #[tokio::test]
@@ -232,4 +245,57 @@ async fn an_edge_without_a_usable_address_is_refused_when_the_cache_is_built() {
         .await;
     let error = built.expect_err("no scheme").to_string();
     assert!(error.contains("edge.example"), "{error}");
+    let twins = Cache::builder(Policy::default())
+        .edge(Edge::named("eu", "http://127.0.0.1:1", "t"))
+        .edge(Edge::named("eu", "http://127.0.0.1:2", "t"))
+        .build()
+        .await;
+    let error = twins.expect_err("one name").to_string();
+    assert!(error.contains("two edges are called \"eu\""), "{error}");
+}
+
+#[tokio::test]
+async fn a_purge_waits_for_its_edges_as_long_as_it_is_told_to() {
+    let down = answer("503 Service Unavailable", "soon");
+    let edge = FakeEdge::answering(&[&down, &down, &taken()]).await;
+    let cache = cache(&edge).await;
+    let receipt = cache.purge_wait(Purge::key("plan:1"), Duration::from_secs(10));
+    let receipt = receipt.await.expect("taken");
+    assert!(receipt.visible_by_ms.is_some(), "{receipt:?}");
+    let edges = cache.edges().await.expect("in memory");
+    assert!(
+        edges.iter().all(|edge| edge.has_taken(receipt.epoch)),
+        "{edges:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_same_is_purged_again_later_and_the_edge_is_told_twice() {
+    let edge = FakeEdge::answering(&[&taken()]).await;
+    let cache = cache(&edge).await;
+    let purge = Purge::key("plan:1").again_after(Duration::from_millis(50));
+    let receipt = cache.purge(purge).await.expect("taken");
+    assert_eq!(
+        receipt.again_at_ms.map(TimestampMillis::as_unix_millis),
+        Some(receipt.purged_at_ms.as_unix_millis() + 50)
+    );
+    let detail = receipt.tiers[0].detail.as_deref();
+    assert!(
+        detail.is_some_and(|detail| detail.contains("lost if that ends")),
+        "{detail:?}"
+    );
+    let (first, second) = (edge.next_call().await, edge.next_call().await);
+    assert_eq!(
+        (first.request.after_ms, second.request.after_ms),
+        (None, None)
+    );
+    assert_eq!(first.request.keys, second.request.keys);
+    let places = [first, second].map(|call| call.request.origin_epoch.expect("a place"));
+    assert_eq!(places.map(|epoch| epoch.sequence.as_u64()), [1, 2]);
+
+    let too_late = Purge::everything().again_after(Duration::from_secs(86_401));
+    let error = cache.purge(too_late).await.expect_err("more than a day");
+    let cause = std::error::Error::source(&error).expect("why").to_string();
+    assert!(cause.contains("after_ms is 86401000 ms"), "{cause}");
+    assert_eq!(cache.epoch().map(|epoch| epoch.sequence.as_u64()), Some(2));
 }

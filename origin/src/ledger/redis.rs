@@ -24,6 +24,7 @@ use terrace_shared::time::Milliseconds;
 use tokio::task::AbortHandle;
 
 use self::replica::Replica;
+pub(crate) use self::scripts::{ledger_key, outbox_key};
 use self::tail::{Relation, Told};
 use super::{Appended, BoxFuture, PurgeLedger, ReplicaState, View};
 use crate::clock::Clock;

@@ -8,6 +8,7 @@ use terrace_shared::purge::{
     EntryScopes, Epoch, Fence, Incarnation, Lag, Ledger, LedgerLimits, Replica, Verdict,
 };
 use terrace_shared::time::{Milliseconds, Timestamp, TimestampMillis};
+use tokio::sync::watch;
 
 use super::Judged;
 use crate::clock::{Clock, Moment};
@@ -26,6 +27,8 @@ pub(crate) struct View {
     /// When the replica was last known to be the authority's equal; zero on the wall clock while it never was.
     confirmed_wall: AtomicU64,
     confirmed_steady: AtomicU64,
+    /// Tells of each new generation.
+    news: watch::Sender<u64>,
 }
 
 /// Who gives purges their places.
@@ -75,6 +78,7 @@ impl View {
             gone: Mutex::default(),
             confirmed_wall: AtomicU64::new(0),
             confirmed_steady: AtomicU64::new(0),
+            news: watch::Sender::new(0),
         }
     }
 
@@ -185,8 +189,14 @@ impl View {
     pub(crate) fn change<R>(&self, change: impl FnOnce(&mut Replica) -> R) -> R {
         let mut replica = self.replica.write();
         let result = change(&mut replica);
-        self.generation.fetch_add(1, Ordering::AcqRel);
+        let before = self.generation.fetch_add(1, Ordering::AcqRel);
+        self.news.send_replace(before.wrapping_add(1));
         result
+    }
+
+    /// Moves whenever the replica has changed.
+    pub(crate) fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
     }
 
     /// Forgets purges that lie beyond the horizon at `now` (R11).

@@ -3,24 +3,21 @@
 use std::fmt;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
-use terrace_shared::purge::wire::{PURGE_PATH, PurgeRequest, Receipt};
-
+use serde::Deserialize;
+use terrace_shared::purge::Epoch;
+use terrace_shared::purge::wire::{PURGE_PATH, PurgeRequest, Receipt, STATUS_PATH};
 use terrace_shared::sabotage::{self, Rule};
+use terrace_shared::time::Milliseconds;
 
+use super::call::Call;
+use super::target::{PurgeTarget, Taken, TellError};
 use crate::error::{BuildError, EdgeError};
 use crate::ledger::BoxFuture;
 
 /// Where the edge is, and the token that it takes purges for.
 #[derive(Clone)]
 pub struct Edge {
+    name: Option<String>,
     url: String,
     token: String,
     timeout: Duration,
@@ -32,9 +29,25 @@ impl Edge {
     /// Whether both can be used is said when the cache is built.
     pub fn new(url: impl Into<String>, token: impl Into<String>) -> Self {
         Self {
+            name: None,
             url: url.into(),
             token: token.into(),
             timeout: Duration::from_secs(5),
+        }
+    }
+
+    /// One edge of several: `name` tells it apart in receipts, in metrics and in Redis.
+    ///
+    /// The name is what its place in the outbox is kept under: under a new one, it is purged whole once.
+    /// Default, with [`new`](Self::new): the URL's host and port.
+    pub fn named(
+        name: impl Into<String>,
+        url: impl Into<String>,
+        token: impl Into<String>,
+    ) -> Self {
+        Self {
+            name: Some(name.into()),
+            ..Self::new(url, token)
         }
     }
 
@@ -51,7 +64,39 @@ impl Edge {
     /// When the edge cannot be reached or does not take the purge.
     pub async fn purge(&self, request: &PurgeRequest) -> Result<Receipt, EdgeError> {
         let client = EdgeClient::new(self)?;
-        Ok(client.tell(request).await?)
+        Ok(client.purge(request).await?)
+    }
+
+    /// Where the edge's view of its purge ledger stands, at the reader that happens to answer; none if it
+    /// has none yet.
+    ///
+    /// # Errors
+    /// When the edge cannot be reached or does not say.
+    pub async fn epoch(&self) -> Result<Option<Epoch>, EdgeError> {
+        #[derive(Deserialize)]
+        struct Status {
+            ledger_epoch: Option<Epoch>,
+        }
+        let answer = self.call(STATUS_PATH)?.get().await?;
+        if !answer.status.is_success() {
+            return Err(answer.refusal().into());
+        }
+        let status: Status = serde_json::from_slice(&answer.body).map_err(|error| {
+            TellError::later(format!("the edge's answer is no status: {error}"))
+        })?;
+        Ok(status.ledger_epoch)
+    }
+
+    fn call(&self, path: &str) -> Result<Call, BuildError> {
+        let url = format!("{}{path}", self.url.trim_end_matches('/'));
+        Call::new("the edge", &url, &self.token, self.timeout).map_err(|reason| self.refuse(reason))
+    }
+
+    fn refuse(&self, reason: &'static str) -> BuildError {
+        BuildError::Edge {
+            url: self.url.clone(),
+            reason,
+        }
     }
 }
 
@@ -64,104 +109,46 @@ impl fmt::Debug for Edge {
     }
 }
 
-/// Somebody who takes purges over.
-pub(crate) trait PurgeTarget: Send + Sync {
-    /// Tells it of one purge; told twice, it is carried out once (R8).
-    fn tell<'a>(&'a self, request: &'a PurgeRequest) -> BoxFuture<'a, Result<Receipt, TellError>>;
-}
-
-/// A target that did not take a purge.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum TellError {
-    /// It could not be reached, or is not ready for it: try again.
-    #[error("{0}")]
-    Later(String),
-    /// It does not understand this purge, and never will.
-    #[error("{0}")]
-    Never(String),
-}
-
 /// The edge over HTTP.
 pub(crate) struct EdgeClient {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    uri: Uri,
-    authorization: HeaderValue,
-    timeout: Duration,
+    name: String,
+    call: Call,
 }
 
 impl EdgeClient {
     pub(crate) fn new(edge: &Edge) -> Result<Self, BuildError> {
-        let refuse = |reason| BuildError::Edge {
-            url: edge.url.clone(),
-            reason,
-        };
-        let uri: Uri = format!("{}{PURGE_PATH}", edge.url.trim_end_matches('/'))
-            .parse()
-            .map_err(|_| refuse("it is not a URL"))?;
-        match uri.scheme_str() {
-            Some("http" | "https") if uri.host().is_some() => {}
-            _ => {
-                return Err(refuse(
-                    "http://host[:port] or https://host[:port] is expected",
-                ));
-            }
+        let call = edge.call(PURGE_PATH)?;
+        let name = edge.name.as_deref().unwrap_or_else(|| call.authority());
+        if !is_name(name) {
+            return Err(edge.refuse(
+                "its name has to be 1 to 64 letters, digits, dots, colons, hyphens or underscores",
+            ));
         }
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", edge.token))
-            .map_err(|_| refuse("its token has characters that no header may have"))?;
-        authorization.set_sensitive(true);
-        let connector = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .build();
         Ok(Self {
-            client: Client::builder(TokioExecutor::new()).build(connector),
-            uri,
-            authorization,
-            timeout: edge.timeout,
+            name: name.to_owned(),
+            call,
         })
     }
 
-    async fn post(&self, request: &PurgeRequest) -> Result<Receipt, TellError> {
-        let later = |reason: String| TellError::Later(reason);
-        let body = serde_json::to_vec(request).map_err(|error| later(error.to_string()))?;
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(self.uri.clone())
-            .header(AUTHORIZATION, self.authorization.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(body)))
-            .map_err(|error| later(error.to_string()))?;
-        let response =
-            self.client.request(request).await.map_err(|error| {
-                later(format!("the edge cannot be reached: {}", causes(&error)))
-            })?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), Self::LONGEST_ANSWER)
-            .collect()
-            .await
-            .map_err(|error| later(format!("the edge's answer broke off: {error}")))?
-            .to_bytes();
-        if status.is_success() {
-            return serde_json::from_slice(&body)
-                .map_err(|error| later(format!("the edge's answer is no receipt: {error}")));
-        }
-        let text: String = String::from_utf8_lossy(&body).chars().take(200).collect();
-        let reason = format!("the edge answered {status}: {}", text.trim());
-        match status {
-            StatusCode::BAD_REQUEST
-            | StatusCode::PAYLOAD_TOO_LARGE
-            | StatusCode::UNPROCESSABLE_ENTITY => Err(TellError::Never(reason)),
-            _ => Err(TellError::Later(reason)),
-        }
+    /// The name that it was given, or its host and port.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
-    /// Longest answer that is read, in bytes; receipts are some hundred.
-    const LONGEST_ANSWER: usize = 64 * 1_024;
+    async fn purge(&self, request: &PurgeRequest) -> Result<Receipt, TellError> {
+        let answer = self.call.post(request).await?;
+        if !answer.status.is_success() {
+            return Err(answer.refusal());
+        }
+        serde_json::from_slice(&answer.body)
+            .map_err(|error| TellError::later(format!("the edge's answer is no receipt: {error}")))
+    }
 }
 
 impl PurgeTarget for EdgeClient {
-    fn tell<'a>(&'a self, request: &'a PurgeRequest) -> BoxFuture<'a, Result<Receipt, TellError>> {
+    fn tell<'a>(&'a self, request: &'a PurgeRequest) -> BoxFuture<'a, Result<Taken, TellError>> {
+        /// The edge's bound, if it has not said it.
+        const USUAL_BOUND: Milliseconds = Milliseconds::new(5_000);
         Box::pin(async move {
             let lost = PurgeRequest {
                 keys: vec!["nothing-that-there-is".to_owned()],
@@ -169,26 +156,20 @@ impl PurgeTarget for EdgeClient {
             };
             let broken = sabotage::breaks(Rule::ToldAtLeastOnce);
             let request = if broken { &lost } else { request };
-            match tokio::time::timeout(self.timeout, self.post(request)).await {
-                Ok(result) => result,
-                Err(_) => Err(TellError::Later(format!(
-                    "the edge has not answered within {:?}",
-                    self.timeout
-                ))),
-            }
+            let receipt = self.purge(request).await?;
+            let bounds = receipt.tiers.iter().map(|tier| tier.bound_ms);
+            Ok(Taken {
+                epoch: Some(receipt.epoch),
+                bound: bounds.max().unwrap_or(USUAL_BOUND),
+            })
         })
     }
 }
 
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
+/// Whether this can name an edge in receipts, metrics and keys.
+pub(super) fn is_name(name: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b".:-_[]".contains(&byte);
+    (1..=64).contains(&name.len()) && name.bytes().all(is_letter)
 }
 
 #[cfg(test)]
@@ -212,6 +193,16 @@ mod tests {
         }
         for url in ["http://127.0.0.1:1/", "https://edge.example"] {
             assert!(EdgeClient::new(&Edge::new(url, "t")).is_ok(), "{url}");
+        }
+        let named = |name: &str| EdgeClient::new(&Edge::named(name, "http://e:1", "t"));
+        assert_eq!(
+            named("eu").map(|edge| edge.name).ok().as_deref(),
+            Some("eu")
+        );
+        let by_url = EdgeClient::new(&Edge::new("http://e:1", "t"));
+        assert_eq!(by_url.map(|edge| edge.name).ok().as_deref(), Some("e:1"));
+        for name in ["", "a b", "ä", &"a".repeat(65)] {
+            assert!(named(name).is_err(), "{name}");
         }
         assert!(!format!("{:?}", Edge::new("http://e", "secret")).contains("secret"));
     }

@@ -1,10 +1,18 @@
 //! Purges: what they name, and how they travel from the ledger to the edge (R8).
 
+pub(crate) mod again;
+mod call;
+pub(crate) mod cascade;
+pub(crate) mod cloudflare;
 pub(crate) mod edge;
 pub(crate) mod outbox;
+pub(crate) mod target;
+
+use std::time::Duration;
 
 use terrace_shared::purge::PurgeMode;
 use terrace_shared::purge::wire::PurgeRequest;
+use terrace_shared::time::Milliseconds;
 
 /// A purge to be carried out: what it names, and how hard it falls.
 ///
@@ -92,7 +100,7 @@ impl Purge {
         })
     }
 
-    /// What `other` names as well; the mode stays this one's.
+    /// What `other` names as well; the mode, and when to purge again, stay this one's.
     pub fn and(mut self, other: Self) -> Self {
         let Self(mut other) = other;
         self.0.surrogate_keys.append(&mut other.surrogate_keys);
@@ -115,6 +123,16 @@ impl Purge {
     /// Makes entries unusable. Default.
     pub fn hard(mut self) -> Self {
         self.0.mode = PurgeMode::Hard;
+        self
+    }
+
+    /// Purges the same once more after `delay`, for a source whose replicas lag behind: a fill right after
+    /// the first purge may have read the old value there. At most a day.
+    ///
+    /// With Redis, the second purge is carried out even if this process has ended by then.
+    pub fn again_after(mut self, delay: Duration) -> Self {
+        let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        self.0.after_ms = Some(Milliseconds::new(delay));
         self
     }
 

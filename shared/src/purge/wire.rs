@@ -20,6 +20,9 @@ pub const AFTER_FIELD: &str = "terrace-after";
 /// Most scopes that one purge may name.
 pub const MOST_SCOPES: usize = 1_024;
 
+/// Longest time after which a purge may be carried out once more: a day.
+pub const LONGEST_AFTER: Milliseconds = Milliseconds::new(24 * 3_600 * 1_000);
+
 /// A purge as clients send it. At least one scope must be named.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -53,7 +56,7 @@ pub struct PurgeRequest {
     /// Position of the origin's ledger, when the purge was sent on from there (R9).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin_epoch: Option<Epoch>,
-    /// Purge the same once more after this long: for a source whose replicas lag behind.
+    /// Purge the same once more after this long: for a source whose replicas lag behind. At most a day.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after_ms: Option<Milliseconds>,
 }
@@ -86,6 +89,12 @@ pub enum PurgeRequestError {
     TooManyScopes {
         /// How many it names.
         scopes: usize,
+    },
+    /// The second purge is too far away.
+    #[error("after_ms is {after}, at most {LONGEST_AFTER} are allowed")]
+    AfterTooLong {
+        /// How far.
+        after: Milliseconds,
     },
 }
 
@@ -123,10 +132,11 @@ impl PurgeRequest {
         request
     }
 
-    /// The purge it asks for, at `now`.
+    /// The purge it asks for, at `now`; [`after_ms`](Self::after_ms) is the caller's to carry out.
     ///
     /// # Errors
-    /// When it names nothing, too much, or something that cannot be named.
+    /// When it names nothing, too much, or something that cannot be named, and when the second purge is
+    /// more than [`LONGEST_AFTER`] away.
     pub fn into_purge(self, now: TimestampMillis) -> Result<Purge, PurgeRequestError> {
         type Parse = fn(&str) -> Result<Scope, ScopeError>;
         let fields: [(&'static str, &[String], Parse); 7] = [
@@ -145,6 +155,9 @@ impl PurgeRequest {
         }
         if count > MOST_SCOPES {
             return Err(PurgeRequestError::TooManyScopes { scopes: count });
+        }
+        if let Some(after) = self.after_ms.filter(|after| *after > LONGEST_AFTER) {
+            return Err(PurgeRequestError::AfterTooLong { after });
         }
         let mut scopes = Vec::with_capacity(count);
         if self.everything {
@@ -273,6 +286,11 @@ mod tests {
             (r#"{"surrogate_keys":["ok",""]}"#, "surrogate_keys[1]"),
             (r#"{"urls":[""]}"#, "urls[0]: the scope names nothing"),
             (r#"{"origin_epoch":"x","everything":true}"#, "not an epoch"),
+            (
+                r#"{"everything":true,"after_ms":86400001}"#,
+                "after_ms is 86400001",
+            ),
+            (r#"{"everything":true,"after_ms":-1}"#, "not understood"),
         ] {
             let error = error_of(json);
             assert!(error.contains(part), "{json}: {error}");

@@ -18,6 +18,7 @@ pub(super) struct Scripts {
     snapshot: Call,
     rotate: Call,
     ledger: String,
+    outbox: String,
     channel: String,
 }
 
@@ -80,13 +81,17 @@ impl Default for Keep {
 }
 
 impl Scripts {
+    /// Purges that the outbox keeps for edges that are away; an edge that lacks more is purged whole (R11).
+    const KEPT_LETTERS: u64 = 16_384;
+
     pub(super) fn new(name: &str) -> Self {
         Self {
             append: Call::new(include_str!("append.lua")),
             catch_up: Call::new(include_str!("catch_up.lua")),
             snapshot: Call::new(include_str!("snapshot.lua")),
             rotate: Call::new(include_str!("rotate.lua")),
-            ledger: format!("terrace:{{{name}}}:ledger:v2"),
+            ledger: ledger_key(name),
+            outbox: outbox_key(name),
             channel: format!("terrace:{{{name}}}:purges:v2"),
         }
     }
@@ -103,14 +108,15 @@ impl Scripts {
         purge: &[u8],
         keep: Keep,
     ) -> RedisResult<Place> {
-        let mut command = self.append.on(&self.ledger);
+        let mut command = self.append.on([&self.ledger, &self.outbox]);
         command
             .arg(new_incarnation())
             .arg(purge)
             .arg(keep.recent)
             .arg(keep.most)
             .arg(keep.most_bytes)
-            .arg(&self.channel);
+            .arg(&self.channel)
+            .arg(Self::KEPT_LETTERS);
         let (incarnation, sequence, before, chain): (String, u64, String, String) =
             self.append.invoke(connection, command).await?;
         Ok(Place {
@@ -130,7 +136,7 @@ impl Scripts {
     ) -> RedisResult<Lacking> {
         type Records = Vec<Option<Vec<u8>>>;
         type Reply = (String, String, u64, u64, String, Records, Vec<u8>, u64);
-        let mut command = self.catch_up.on(&self.ledger);
+        let mut command = self.catch_up.on([&self.ledger]);
         command.arg(new_incarnation());
         match tail {
             Some(tail) => command
@@ -181,7 +187,7 @@ impl Scripts {
         bytes: &[u8],
         keep: Keep,
     ) -> RedisResult<()> {
-        let mut command = self.snapshot.on(&self.ledger);
+        let mut command = self.snapshot.on([&self.ledger]);
         command
             .arg(tail.incarnation.to_string())
             .arg(tail.head.as_u64())
@@ -199,7 +205,7 @@ impl Scripts {
         connection: &mut impl ConnectionLike,
         lost: Incarnation,
     ) -> RedisResult<()> {
-        let mut command = self.rotate.on(&self.ledger);
+        let mut command = self.rotate.on([&self.ledger]);
         command.arg(lost.to_string()).arg(new_incarnation());
         self.rotate.invoke(connection, command).await
     }
@@ -212,10 +218,10 @@ impl Call {
         Self { script, text }
     }
 
-    /// A call on one key, by the script's hash; its arguments are still to come.
-    fn on(&self, key: &str) -> Cmd {
+    /// A call on keys of one slot, by the script's hash; its arguments are still to come.
+    fn on<const N: usize>(&self, keys: [&str; N]) -> Cmd {
         let mut command = redis::cmd("EVALSHA");
-        command.arg(self.script.get_hash()).arg(1).arg(key);
+        command.arg(self.script.get_hash()).arg(N).arg(&keys);
         command
     }
 
@@ -240,6 +246,16 @@ impl Call {
             answer => answer,
         }
     }
+}
+
+/// Where the ledger of this name is kept.
+pub(crate) fn ledger_key(name: &str) -> String {
+    format!("terrace:{{{name}}}:ledger:v2")
+}
+
+/// Where its purges wait for the edges.
+pub(crate) fn outbox_key(name: &str) -> String {
+    format!("terrace:{{{name}}}:outbox:v1")
 }
 
 fn new_incarnation() -> String {
