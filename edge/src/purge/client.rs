@@ -282,7 +282,7 @@ impl LedgerClient {
             Err(error) => Err(error),
         };
         if outcome.is_err() {
-            VIEW.with_borrow_mut(|view| view.give_up(question));
+            VIEW.with_borrow_mut(|view| view.fail(question, clock::now()));
         }
         draw();
         observe::count(if outcome.is_ok() {
