@@ -138,7 +138,7 @@ async fn a_late_view_is_said_and_each_route_does_what_its_policy_says() {
         assert!(served.is_hit(), "{fault}: {}", served.cache_status());
         let failed = failed.await;
         assert_eq!(failed.status, 503, "{fault}: {}", failed.cache_status());
-        assert!(failed.text().contains("ledger"), "{}", failed.text());
+        assert!(failed.text().contains("not known"), "{}", failed.text());
 
         // A purge is refused aloud.
         let refused = edge.purge(&json!({ "everything": true })).await;
@@ -322,7 +322,7 @@ async fn a_second_purge_reaches_what_was_filled_after_the_first() {
 async fn purges_that_come_together_each_get_their_own_place() {
     let origin = TestOrigin::start().await;
     let edge = Edge::start_before(&origin.url, &[], &["--isolates", "2"]).await;
-    let purges = (0..200).map(|number| {
+    let purges = (0..100).map(|number| {
         let isolate = &edge.isolates[number % 2];
         let body = json!({ "surrogate_keys": [format!("product:{number}")] }).to_string();
         async move {
@@ -340,7 +340,7 @@ async fn purges_that_come_together_each_get_their_own_place() {
         places.push(epoch.rsplit_once('-').unwrap().1.parse().unwrap());
     }
     places.sort_unstable();
-    assert_eq!(places, (1..=200).collect::<Vec<_>>());
+    assert_eq!(places, (1..=100).collect::<Vec<_>>());
 }
 
 fn now_ms() -> u64 {
