@@ -66,6 +66,7 @@ bench: setup-test
 	@$(ENV) cargo build --profile bench --locked -p terrace-origin -p terrace-cli --all-features --example bare --bin terrace
 	@$(ENV) node bench/http/shield.mjs
 	@$(ENV) node bench/http/edge.mjs
+	@$(ENV) node bench/http/purge.mjs
 	@$(ENV) cargo bench --locked -p terrace-shared --bench rules
 	@$(ENV) cargo bench --locked -p terrace-origin --all-features --bench hit --bench ledger --bench memory --bench layer
 	@$(ENV) node scripts/bench-report.mjs

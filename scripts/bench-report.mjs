@@ -115,6 +115,10 @@ lines.push(...servers("The edge, and Workers in JavaScript under the same minifl
   { workload: "300 KiB, from the Cache API", ours: "terrace", peer: "cache-api", wanted: "≥ 0.9" },
   { workload: "300 KiB, from the Cache API", ours: "terrace", peer: "hono", wanted: "> 1" },
 ]));
+lines.push(...servers("Purge calls that one Durable Object takes, and one in JavaScript that keeps each call as a row", "target/bench/purge.json", [
+  { workload: "single purges", ours: "terrace", peer: "a row a call", wanted: "" },
+  { workload: "batches of 256 tags", ours: "terrace", peer: "a row a call", wanted: "" },
+]));
 lines.push("", "All medians:", "", "| benchmark | median |", "|---|---|");
 for (const [name, median] of [...measured].sort()) lines.push(`| ${name} | ${time(median)} |`);
 mkdirSync("bench", { recursive: true });

@@ -19,6 +19,8 @@ pub const PRODUCTS_TOKEN: &str = "a-token-that-may-purge-products";
 pub struct Edge {
     /// Sends requests to it.
     pub client: Client,
+    /// Send requests to each of its isolates; the first one is `client`.
+    pub isolates: Vec<Client>,
     process: Process,
 }
 
@@ -30,14 +32,31 @@ impl Edge {
 
     /// Starts one with these variables.
     pub async fn start_with(vars: &[(&str, &str)]) -> Self {
+        Self::start_as(vars, &[]).await
+    }
+
+    /// Starts one before `origin` with tokens as [`Self::start`], more variables, and flags of `scripts/edge.mjs`.
+    pub async fn start_before(origin: &str, vars: &[(&str, &str)], flags: &[&str]) -> Self {
+        let tokens = token_list();
+        let mut all = vec![("ORIGIN", origin), ("TERRACE_PURGE_TOKENS", &*tokens)];
+        all.extend_from_slice(vars);
+        Self::start_as(&all, flags).await
+    }
+
+    async fn start_as(vars: &[(&str, &str)], flags: &[&str]) -> Self {
         let mut command = Command::new(root().join("node_modules/.bin/node"));
         command.arg("scripts/edge.mjs");
         for (name, value) in vars {
             command.arg("--var").arg(format!("{name}={value}"));
         }
+        command.args(flags);
         let (process, ready) = Process::start("the edge", &mut command).await;
+        let isolates = ready["isolates"].as_array().unwrap().iter();
         Self {
             client: Client::new(&url_of(&ready)),
+            isolates: isolates
+                .map(|url| Client::new(url.as_str().unwrap()))
+                .collect(),
             process,
         }
     }
@@ -63,6 +82,14 @@ impl Edge {
     /// Purges with [`PURGE_TOKEN`].
     pub async fn purge(&self, request: &serde_json::Value) -> Answer {
         self.purge_as(PURGE_TOKEN, &request.to_string()).await
+    }
+
+    /// The newest lines of the purge log that `token` may see.
+    pub async fn log_as(&self, token: &str, query: &str) -> Answer {
+        let bearer = format!("Bearer {token}");
+        let path = format!("/.terrace/log{query}");
+        let fields = [("authorization", &*bearer)];
+        self.client.send(Method::GET, &path, &fields, "").await
     }
 
     /// Sends `body` as a purge with `token`.

@@ -63,6 +63,9 @@ impl LedgerClient {
     /// How often a request looks for the answer to another one's question.
     const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
+    /// Longest wait of who purges, or reads the log; readers of the site have less patience.
+    const PATIENCE: Milliseconds = Milliseconds::new(5_000);
+
     /// How often the purge log is told of calls without a known token.
     const TELL_EVERY: Milliseconds = Milliseconds::new(10_000);
 
@@ -128,7 +131,7 @@ impl LedgerClient {
     pub(crate) async fn append(&self, order: Order) -> Result<Taken, LedgerError> {
         let call = format!("append?{}", order.query());
         let bytes = js_sys::Uint8Array::from(&*order.purge.encode());
-        let answer = self.call(post(&call, &bytes)?).await?;
+        let answer = self.call(post(&call, &bytes)?, Self::PATIENCE).await?;
         let line = String::from_utf8_lossy(&answer);
         let taken = match Answer::from_line(&line).ok_or(LedgerError::NotUnderstood)? {
             Answer::Taken(taken) => taken,
@@ -174,7 +177,7 @@ impl LedgerClient {
         };
         let call = format!("refused?{}", refusal.query());
         if let Ok(request) = post(&call, &refusal.reason.into()) {
-            let _ = self.call(request).await;
+            let _ = self.call(request, View::PATIENCE).await;
         }
     }
 
@@ -191,7 +194,8 @@ impl LedgerClient {
         let LogQuery { limit, before } = query;
         let before = before.map_or_else(String::new, |before| format!("&before={before}"));
         let url = format!("{URL}log?limit={limit}{before}&{}", query_of_name(by));
-        self.call(Request::new(&url, Method::Get)?).await
+        self.call(Request::new(&url, Method::Get)?, Self::PATIENCE)
+            .await
     }
 
     /// News for a view that is still good: another isolate's if there are any, or else the authority's.
@@ -282,7 +286,7 @@ impl LedgerClient {
             Err(error) => Err(error),
         };
         if outcome.is_err() {
-            VIEW.with_borrow_mut(|view| view.give_up(question));
+            VIEW.with_borrow_mut(|view| view.fail(question, clock::now()));
         }
         draw();
         observe::count(if outcome.is_ok() {
@@ -297,16 +301,18 @@ impl LedgerClient {
         observe::count(Count::LedgerAsked);
         let since = question.since.map(|epoch| epoch.to_string());
         let url = format!("{URL}updates?since={}", since.unwrap_or_default());
-        let bytes = self.call(Request::new(&url, Method::Get)?).await?;
+        let bytes = self
+            .call(Request::new(&url, Method::Get)?, View::PATIENCE)
+            .await?;
         let update = Update::decode(&bytes, self.limits).map_err(|_| LedgerError::NotUnderstood)?;
         let label = Label::of(question, &update);
         let absorbed = VIEW.with_borrow_mut(|view| view.absorb(question, update));
         Ok((absorbed, Learnt { label, bytes }))
     }
 
-    async fn call(&self, request: Request) -> Result<Vec<u8>, LedgerError> {
+    async fn call(&self, request: Request, patience: Milliseconds) -> Result<Vec<u8>, LedgerError> {
         let stub = self.authority.get_by_name(Self::NAME)?;
-        let timer = Delay::from(Duration::from_millis(View::PATIENCE.as_u64()));
+        let timer = Delay::from(Duration::from_millis(patience.as_u64()));
         let answer = std::pin::pin!(ask(stub, request));
         match select(answer, timer).await {
             Either::Left((answer, _)) => answer,

@@ -3,8 +3,6 @@
 //! Pure but for its [`DeskStorage`], like the [`Authority`] behind it. What one call here writes is one
 //! transaction of the platform's.
 
-use std::collections::BTreeSet;
-
 use terrace_shared::purge::audit::{LogEntry, LogOutcome, LogQuery};
 use terrace_shared::purge::{Epoch, LedgerLimits, Purge, PurgeMode, Scope, Update};
 use terrace_shared::time::{Milliseconds, TimestampMillis};
@@ -17,11 +15,11 @@ use super::order::{Answer, Order, Refusal, Taken};
 
 /// Where a desk keeps what it must not forget. Every call is done before it returns, or has failed.
 pub trait DeskStorage: LedgerStorage + LogStorage<Error = <Self as LedgerStorage>::Error> {
-    /// The purges that wait for their second time: their numbers, and when that is.
+    /// The purges that wait for their second time, the next one last: when that is, and their numbers.
     ///
     /// # Errors
     /// When the storage fails.
-    fn scheduled(&self) -> Outcome<Vec<(u64, TimestampMillis)>, Self>;
+    fn scheduled(&self) -> Outcome<Vec<(TimestampMillis, u64)>, Self>;
 
     /// Keeps a purge for its second time, under a number that none has yet.
     ///
@@ -55,8 +53,8 @@ pub struct Desk<S> {
     authority: Authority<S>,
     buckets: Buckets,
     log: Log,
-    /// The purges that wait for their second time, the next one first.
-    waiting: BTreeSet<(TimestampMillis, u64)>,
+    /// The purges that wait for their second time, the next one last.
+    waiting: Vec<(TimestampMillis, u64)>,
 }
 
 impl<S: DeskStorage> Desk<S> {
@@ -80,8 +78,7 @@ impl<S: DeskStorage> Desk<S> {
         random: impl FnOnce() -> u64,
     ) -> Outcome<Self, S> {
         let log = Log::open(&storage)?;
-        let waiting = storage.scheduled()?.into_iter();
-        let waiting = waiting.map(|(number, due)| (due, number)).collect();
+        let waiting = storage.scheduled()?;
         Ok(Self {
             authority: Authority::open(storage, limits, random)?,
             buckets: Buckets::new(rate),
@@ -125,7 +122,7 @@ impl<S: DeskStorage> Desk<S> {
     /// When the storage fails.
     pub fn run_due(&mut self, now: TimestampMillis) -> Outcome<(), S> {
         for _ in 0..Self::MOST_AT_ONCE {
-            let Some(&(due, number)) = self.waiting.first().filter(|(due, _)| *due <= now) else {
+            let Some(&(_, number)) = self.waiting.last().filter(|(due, _)| *due <= now) else {
                 break;
             };
             if let Some((by, bytes)) = self.authority.storage_mut().scheduled_purge(number)? {
@@ -138,14 +135,14 @@ impl<S: DeskStorage> Desk<S> {
                 })?;
                 self.authority.storage_mut().forget_scheduled(number)?;
             }
-            self.waiting.remove(&(due, number));
+            self.waiting.pop();
         }
         Ok(())
     }
 
     /// When [`Self::run_due`] has something to do next.
     pub fn next_due(&self) -> Option<TimestampMillis> {
-        self.waiting.first().map(|(due, _)| *due)
+        self.waiting.last().map(|(due, _)| *due)
     }
 
     /// What brings a replica up to here; see [`Authority::updates`].
@@ -226,7 +223,8 @@ impl<S: DeskStorage> Desk<S> {
         let number = numbers.max().unwrap_or_default() + 1;
         let storage = self.authority.storage_mut();
         storage.schedule(number, due, by, &purge.encode())?;
-        self.waiting.insert((due, number));
+        let place = self.waiting.partition_point(|(other, _)| *other > due);
+        self.waiting.insert(place, (due, number));
         Ok(())
     }
 

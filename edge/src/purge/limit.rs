@@ -1,7 +1,5 @@
 //! How often a token may call: a bucket for each, refilled with time. Simulated time in the tests.
 
-use std::collections::HashMap;
-
 use terrace_shared::time::{Milliseconds, TimestampMillis};
 
 use crate::error::ConfigError;
@@ -21,7 +19,8 @@ pub struct RateLimit {
 #[derive(Debug)]
 pub struct Buckets {
     limit: RateLimit,
-    buckets: HashMap<Box<str>, Bucket>,
+    /// As many as there are tokens, which are few.
+    buckets: Vec<(Box<str>, Bucket)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +92,7 @@ impl Buckets {
     pub fn new(limit: RateLimit) -> Self {
         Self {
             limit,
-            buckets: HashMap::new(),
+            buckets: Vec::new(),
         }
     }
 
@@ -110,16 +109,24 @@ impl Buckets {
             let passed = now.saturating_since(bucket.filled_at).as_u64();
             full.min(bucket.left.saturating_add(passed.saturating_mul(rate)))
         };
-        if self.buckets.len() >= Self::MOST && !self.buckets.contains_key(name) {
-            self.buckets
-                .retain(|_, bucket| refilled(bucket) < full || bucket.unlogged > 0);
-        }
-        let bucket = self.buckets.entry(name.into()).or_insert(Bucket {
-            left: full,
-            filled_at: now,
-            unlogged: 0,
-            logged_at: None,
+        let place = self.buckets.iter().position(|(other, _)| **other == *name);
+        let place = place.unwrap_or_else(|| {
+            if self.buckets.len() >= Self::MOST {
+                let is_of_use = |bucket: &Bucket| refilled(bucket) < full || bucket.unlogged > 0;
+                self.buckets.retain(|(_, bucket)| is_of_use(bucket));
+            }
+            let bucket = Bucket {
+                left: full,
+                filled_at: now,
+                unlogged: 0,
+                logged_at: None,
+            };
+            self.buckets.push((name.into(), bucket));
+            self.buckets.len() - 1
         });
+        let Some((_, bucket)) = self.buckets.get_mut(place) else {
+            return Ok(0);
+        };
         bucket.left = refilled(bucket);
         bucket.filled_at = bucket.filled_at.max(now);
         if let Some(left) = bucket.left.checked_sub(Self::CALL) {

@@ -15,6 +15,8 @@ pub(crate) struct View {
     replica: Replica,
     /// When the newest question was asked that is not answered yet; it may have been cancelled since.
     asking_since: Option<TimestampMillis>,
+    /// When a question was last found to get no answer; none since there has been one.
+    failed_at: Option<TimestampMillis>,
     /// This isolate's lot for when it wants news next.
     lot: u8,
 }
@@ -23,7 +25,7 @@ pub(crate) struct View {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use]
 pub(crate) enum Refresh {
-    /// Nothing: it is young, or another request is asking already.
+    /// Nothing: it is young, or another request is asking already and there is no use in waiting for that.
     NotNeeded,
     /// Use it, and ask behind the answer.
     Behind,
@@ -60,6 +62,10 @@ impl View {
     /// asking all at once. None awaits it: one that was cancelled costs them this much and no more.
     const COURTESY: Milliseconds = Milliseconds::new(200);
 
+    /// For how long after a question without an answer nobody waits for another one: requests are answered as their
+    /// route says for a late view (R7), and the authority is asked behind them.
+    const OUTAGE: Milliseconds = Milliseconds::new(10_000);
+
     /// What to do at `now` when the view should be younger than `refresh_after`, and must be within `bound`.
     pub(crate) fn plan(
         &self,
@@ -71,7 +77,17 @@ impl View {
             self.asking_since
                 .is_some_and(|since| now.saturating_since(since) < length)
         };
+        let is_out = self
+            .failed_at
+            .is_some_and(|at| now.saturating_since(at) < Self::OUTAGE);
         match self.replica.lag(now, bound) {
+            Lag::Beyond(_) | Lag::Unknown if is_out => {
+                if asked_within(Self::PATIENCE) {
+                    Refresh::NotNeeded
+                } else {
+                    Refresh::Behind
+                }
+            }
             Lag::Beyond(_) | Lag::Unknown if asked_within(Self::COURTESY) => Refresh::Soon,
             Lag::Beyond(_) | Lag::Unknown => Refresh::First,
             Lag::Within if self.replica.lag(now, refresh_after) == Lag::Within => {
@@ -91,7 +107,13 @@ impl View {
         }
     }
 
-    /// Notes that `question` got no answer.
+    /// Notes at `now` that `question` got no answer.
+    pub(crate) fn fail(&mut self, question: Question, now: TimestampMillis) {
+        self.give_up(question);
+        self.failed_at = Some(now);
+    }
+
+    /// Notes that `question` needs no answer any more.
     pub(crate) fn give_up(&mut self, question: Question) {
         if self.asking_since == Some(question.asked_at) {
             self.asking_since = None;
@@ -105,6 +127,7 @@ impl View {
     /// view did when it was asked.
     pub(crate) fn absorb(&mut self, question: Question, update: Update) -> Absorbed {
         self.give_up(question);
+        self.failed_at = None;
         let Label {
             head: Epoch {
                 incarnation,
@@ -317,6 +340,29 @@ mod tests {
         assert_eq!(view.plan(at(15_700), REFRESH, BOUND), Refresh::First);
         view.give_up(question);
         assert_eq!(view.plan(at(15_600), REFRESH, BOUND), Refresh::First);
+    }
+
+    #[test]
+    fn in_an_outage_nobody_waits_and_one_asks_behind() {
+        let mut view = view_of(&authority(1, 0), at(10_000));
+        let question = view.ask(at(15_500));
+        view.fail(question, at(17_500));
+        assert_eq!(view.plan(at(17_500), REFRESH, BOUND), Refresh::Behind);
+        assert_ne!(view.lag(at(17_500), BOUND), Lag::Within);
+        let question = view.ask(at(17_600));
+        assert_eq!(view.plan(at(19_599), REFRESH, BOUND), Refresh::NotNeeded);
+        assert_eq!(view.plan(at(19_600), REFRESH, BOUND), Refresh::Behind);
+        view.fail(question, at(19_600));
+        // Long after the last failure the next request gives it a chance.
+        assert_eq!(view.plan(at(29_599), REFRESH, BOUND), Refresh::Behind);
+        assert_eq!(view.plan(at(29_600), REFRESH, BOUND), Refresh::First);
+        // One answer, and all is as before.
+        let question = view.ask(at(20_000));
+        assert_eq!(
+            view.absorb(question, delta(&authority(1, 1), 0)),
+            Absorbed::Taken
+        );
+        assert_eq!(view.plan(at(25_001), REFRESH, BOUND), Refresh::First);
     }
 
     #[test]

@@ -27,17 +27,12 @@ impl Tables {
         Ok(Self(sql))
     }
 
-    fn rows<T>(
+    fn rows(
         &self,
         query: &str,
         bindings: Vec<SqlStorageValue>,
-        read: impl Fn(&mut [SqlStorageValue]) -> Option<T>,
-    ) -> Result<Vec<T>> {
-        let cursor = self.0.exec(query, bindings)?;
-        cursor
-            .raw()
-            .map(|row| read(&mut row?).ok_or_else(|| Error::from("a row has other columns")))
-            .collect()
+    ) -> Result<Vec<Vec<SqlStorageValue>>> {
+        self.0.exec(query, bindings)?.raw().collect()
     }
 
     fn write(&self, statement: &str, bindings: Vec<SqlStorageValue>) -> Result<()> {
@@ -49,23 +44,26 @@ impl LedgerStorage for Tables {
     type Error = Error;
 
     fn snapshot(&self) -> Result<Option<Vec<u8>>> {
-        let query = "SELECT snapshot FROM ledger ORDER BY part";
-        let parts = self.rows(query, Vec::new(), |row| match row {
-            [SqlStorageValue::Blob(bytes)] => Some(std::mem::take(bytes)),
-            _ => None,
-        })?;
-        Ok(Some(parts.concat()).filter(|bytes| !bytes.is_empty()))
+        let mut whole = Vec::new();
+        for row in self.rows("SELECT snapshot FROM ledger ORDER BY part", Vec::new())? {
+            let [SqlStorageValue::Blob(bytes)] = row.as_slice() else {
+                return Err(other_columns());
+            };
+            whole.extend_from_slice(bytes);
+        }
+        Ok(Some(whole).filter(|bytes| !bytes.is_empty()))
     }
 
     fn records(&self, after: Sequence) -> Result<Vec<(Sequence, Vec<u8>)>> {
         let query = "SELECT sequence, purge FROM records WHERE sequence > ? ORDER BY sequence";
-        let after = vec![integer(after.as_u64())];
-        self.rows(query, after, |row| match row {
-            [number, SqlStorageValue::Blob(bytes)] => {
-                Some((Sequence::new(natural(number)?), std::mem::take(bytes)))
-            }
-            _ => None,
-        })
+        let mut records = Vec::new();
+        for mut row in self.rows(query, vec![integer(after.as_u64())])? {
+            let [number, SqlStorageValue::Blob(bytes)] = row.as_mut_slice() else {
+                return Err(other_columns());
+            };
+            records.push((Sequence::new(natural(number)?), std::mem::take(bytes)));
+        }
+        Ok(records)
     }
 
     fn insert(&mut self, sequence: Sequence, purge: &[u8]) -> Result<()> {
@@ -92,15 +90,17 @@ impl LedgerStorage for Tables {
 }
 
 impl DeskStorage for Tables {
-    fn scheduled(&self) -> Result<Vec<(u64, TimestampMillis)>> {
-        let query = "SELECT number, due FROM scheduled";
-        self.rows(query, Vec::new(), |row| match row {
-            [number, due] => Some((
-                natural(number)?,
-                TimestampMillis::from_unix_millis(natural(due)?),
-            )),
-            _ => None,
-        })
+    fn scheduled(&self) -> Result<Vec<(TimestampMillis, u64)>> {
+        let query = "SELECT due, number FROM scheduled ORDER BY due DESC";
+        let mut scheduled = Vec::new();
+        for row in self.rows(query, Vec::new())? {
+            let [due, number] = row.as_slice() else {
+                return Err(other_columns());
+            };
+            let due = TimestampMillis::from_unix_millis(natural(due)?);
+            scheduled.push((due, natural(number)?));
+        }
+        Ok(scheduled)
     }
 
     fn schedule(
@@ -119,13 +119,15 @@ impl DeskStorage for Tables {
 
     fn scheduled_purge(&self, number: u64) -> Result<Option<(String, Vec<u8>)>> {
         let query = "SELECT name, purge FROM scheduled WHERE number = ?";
-        let rows = self.rows(query, vec![integer(number)], |row| match row {
+        let Some(mut row) = self.rows(query, vec![integer(number)])?.pop() else {
+            return Ok(None);
+        };
+        match row.as_mut_slice() {
             [SqlStorageValue::String(by), SqlStorageValue::Blob(bytes)] => {
-                Some((std::mem::take(by), std::mem::take(bytes)))
+                Ok(Some((std::mem::take(by), std::mem::take(bytes))))
             }
-            _ => None,
-        })?;
-        Ok(rows.into_iter().next())
+            _ => Err(other_columns()),
+        }
     }
 
     fn forget_scheduled(&mut self, number: u64) -> Result<()> {
@@ -139,11 +141,11 @@ impl LogStorage for Tables {
 
     fn last_line(&self) -> Result<u64> {
         let query = "SELECT number FROM log ORDER BY number DESC LIMIT 1";
-        let rows = self.rows(query, Vec::new(), |row| match row {
-            [number] => natural(number),
-            _ => None,
-        })?;
-        Ok(rows.into_iter().next().unwrap_or_default())
+        match self.rows(query, Vec::new())?.pop().as_deref() {
+            None => Ok(0),
+            Some([number]) => natural(number),
+            Some(_) => Err(other_columns()),
+        }
     }
 
     fn keep_line(&mut self, number: u64, by: &str, line: &str) -> Result<()> {
@@ -161,12 +163,14 @@ impl LogStorage for Tables {
             None => (all, vec![integer(before), limit]),
             Some(by) => (own, vec![integer(before), by.into(), limit]),
         };
-        self.rows(query, bindings, |row| match row {
-            [number, SqlStorageValue::String(line)] => {
-                Some((natural(number)?, std::mem::take(line)))
-            }
-            _ => None,
-        })
+        let mut lines = Vec::new();
+        for mut row in self.rows(query, bindings)? {
+            let [number, SqlStorageValue::String(line)] = row.as_mut_slice() else {
+                return Err(other_columns());
+            };
+            lines.push((natural(number)?, std::mem::take(line)));
+        }
+        Ok(lines)
     }
 
     fn forget_lines(&mut self, up_to: u64) -> Result<()> {
@@ -180,14 +184,20 @@ fn integer(number: u64) -> SqlStorageValue {
     SqlStorageValue::Integer(i64::try_from(number.min(MOST)).unwrap_or(i64::MAX))
 }
 
-/// The same back; none if it is no number, or below zero.
-fn natural(value: &SqlStorageValue) -> Option<u64> {
+/// The same back.
+fn natural(value: &SqlStorageValue) -> Result<u64> {
     match value {
-        SqlStorageValue::Integer(number) => u64::try_from(*number).ok(),
+        SqlStorageValue::Integer(number) => {
+            u64::try_from(*number).map_err(|_| Error::from("a number is below zero"))
+        }
         SqlStorageValue::Null
         | SqlStorageValue::Boolean(_)
         | SqlStorageValue::Float(_)
         | SqlStorageValue::String(_)
-        | SqlStorageValue::Blob(_) => None,
+        | SqlStorageValue::Blob(_) => Err(other_columns()),
     }
+}
+
+fn other_columns() -> Error {
+    Error::from("a row has other columns than were asked for")
 }

@@ -110,12 +110,14 @@ impl LogStorage for Storage {
 }
 
 impl DeskStorage for Storage {
-    fn scheduled(&self) -> Failable<Vec<(u64, TimestampMillis)>> {
+    fn scheduled(&self) -> Failable<Vec<(TimestampMillis, u64)>> {
         let contents = self.0.borrow();
         let scheduled = contents.scheduled.iter();
-        Ok(scheduled
-            .map(|(number, (due, ..))| (*number, *due))
-            .collect())
+        let mut scheduled: Vec<_> = scheduled
+            .map(|(number, (due, ..))| (*due, *number))
+            .collect();
+        scheduled.sort_unstable_by(|one, other| other.cmp(one));
+        Ok(scheduled)
     }
 
     fn schedule(
