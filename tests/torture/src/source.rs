@@ -69,8 +69,9 @@ impl Source {
             }
             let hold = match random.u32(0..100) {
                 0..50 => 0,
-                50..94 => random.u64(1..40),
-                _ => random.u64(40..700),
+                50..85 => random.u64(1..40),
+                85..94 => random.u64(40..400),
+                _ => random.u64(400..2_000),
             };
             if hold > 0 {
                 tokio::time::sleep(Duration::from_millis(hold)).await;
