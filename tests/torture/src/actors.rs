@@ -17,6 +17,7 @@ use crate::checker::{
 use crate::http::{Caller, NoReply, Reply, label_of};
 use crate::names::{Key, Naming, Realm};
 use crate::report::{Report, Seen, Violation, Way};
+use crate::source::Speed;
 use crate::world::World;
 
 /// A run: the world, what is known of it, and what has been seen.
@@ -315,8 +316,12 @@ impl Run {
             };
             let asked = Asked { key, naming, mode };
             let process = random.usize(0..self.world.origins.len());
+            let (twice, slowly) = (random.bool(), random.bool());
+            if twice && slowly {
+                self.world.source.set_speed(key, Speed::Slow);
+            }
             let mut taken = self.write_and_purge(&asked, process, &mut random).await;
-            if random.bool() {
+            if twice {
                 // The first purge has emptied the caches. What is filled now is overtaken by a second one.
                 let mut spots = self.some_spots(key, 3, &mut random);
                 spots.extend(self.spots_in(process, key));
@@ -326,6 +331,7 @@ impl Run {
                 tokio::time::sleep(Duration::from_millis(random.u64(0..30))).await;
                 taken = self.write_and_purge(&asked, process, &mut random).await;
             }
+            self.world.source.set_speed(key, Speed::Usual);
             if let Some(taken) = taken {
                 self.follow(&asked, &taken, &mut random);
             }

@@ -538,6 +538,10 @@ pub(super) fn first_failure<S: Strategy>(
 }
 
 /// The seed that the environment gives, as a failed torture prints it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has no other way to be given one"
+)]
 pub(super) fn given_seed() -> Option<u64> {
     let seed = std::env::var("TERRACE_MODEL_SEED").ok()?;
     Some(seed.parse().expect("TERRACE_MODEL_SEED is a number"))
