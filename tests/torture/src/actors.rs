@@ -17,6 +17,7 @@ use crate::checker::{
 use crate::http::{Caller, NoReply, Reply, label_of};
 use crate::names::{Key, Naming, Realm};
 use crate::report::{Report, Seen, Violation, Way};
+use crate::source::Speed;
 use crate::world::World;
 
 /// A run: the world, what is known of it, and what has been seen.
@@ -314,15 +315,23 @@ impl Run {
                 PurgeMode::Soft
             };
             let asked = Asked { key, naming, mode };
-            let mut taken = self.write_and_purge(&asked, &mut random).await;
-            if random.u32(0..3) == 0 {
+            let process = random.usize(0..self.world.origins.len());
+            let (twice, slowly) = (random.bool(), random.bool());
+            if twice && slowly {
+                self.world.source.set_speed(key, Speed::Slow);
+            }
+            let mut taken = self.write_and_purge(&asked, process, &mut random).await;
+            if twice {
                 // The first purge has emptied the caches. What is filled now is overtaken by a second one.
-                for spot in self.some_spots(key, 3, &mut random) {
+                let mut spots = self.some_spots(key, 3, &mut random);
+                spots.extend(self.spots_in(process, key));
+                for spot in spots {
                     tokio::spawn(self.clone().read_once(key, spot, None));
                 }
                 tokio::time::sleep(Duration::from_millis(random.u64(0..30))).await;
-                taken = self.write_and_purge(&asked, &mut random).await;
+                taken = self.write_and_purge(&asked, process, &mut random).await;
             }
+            self.world.source.set_speed(key, Speed::Usual);
             if let Some(taken) = taken {
                 self.follow(&asked, &taken, &mut random);
             }
@@ -348,8 +357,13 @@ impl Run {
         (Key::random(Realm::Busy, random), Realm::Busy)
     }
 
-    /// Writes and purges, until somebody has taken the purge.
-    async fn write_and_purge(&self, asked: &Asked, random: &mut fastrand::Rng) -> Option<Taken> {
+    /// Writes and purges, through `process` or else another one, until somebody has taken the purge.
+    async fn write_and_purge(
+        &self,
+        asked: &Asked,
+        mut process: usize,
+        random: &mut fastrand::Rng,
+    ) -> Option<Taken> {
         const ATTEMPTS: usize = 20;
         let Asked { key, naming, mode } = *asked;
         self.world.source.write(key);
@@ -363,7 +377,7 @@ impl Run {
             .map(|key| (key, self.world.source.version(key)))
             .collect();
         for _ in 0..ATTEMPTS {
-            if let Some(taken) = self.purge(asked, &reached, random).await {
+            if let Some(taken) = self.purge(asked, &reached, process, random).await {
                 self.report.count("purges", naming.as_str());
                 let mode = match mode {
                     PurgeMode::Hard => "hard",
@@ -373,6 +387,7 @@ impl Run {
                 return Some(taken);
             }
             self.report.count("purges", "attempts that failed");
+            process = random.usize(0..self.world.origins.len());
             tokio::time::sleep(Duration::from_millis(random.u64(20..200))).await;
         }
         None
@@ -382,12 +397,12 @@ impl Run {
         &self,
         asked: &Asked,
         reached: &[(Key, u64)],
+        process: usize,
         random: &mut fastrand::Rng,
     ) -> Option<Taken> {
         let Asked { key, naming, mode } = *asked;
         let request = key.purge(naming, mode);
         let direct = key.realm() == Realm::EdgeOnly;
-        let process = random.usize(0..self.world.origins.len());
         let by = (!direct).then_some(process);
         let generation = self.world.origins[process].generation();
         let losses = self.losses.load(Ordering::SeqCst);
@@ -485,6 +500,18 @@ impl Run {
                 tokio::spawn(self.clone().read_once(key, spot, Some(token)));
             }
         }
+        // Those who read in the process that purged see it at once: nobody may join a fill from before it there.
+        let mut spots = taken
+            .by
+            .map(|process| self.spots_in(process, key))
+            .unwrap_or_default();
+        // And a data centre that is filled now may come to a process that has not heard of it yet.
+        let mut isolates = self.isolates();
+        random.shuffle(&mut isolates);
+        spots.extend(isolates.into_iter().take(2));
+        for spot in spots {
+            tokio::spawn(self.clone().read_once(key, spot, None));
+        }
         if mode == PurgeMode::Hard && random.u32(0..6) == 0 {
             self.probe(key, taken, random);
         }
@@ -539,14 +566,19 @@ impl Run {
 
     /// Every place where the key is read.
     fn spots(&self, key: Key) -> Vec<Spot> {
-        let mut spots = self.isolates();
-        if key.realm() != Realm::EdgeOnly {
-            for process in 0..self.world.origins.len() {
-                spots.push(self.spot(process, Way::Value));
-                spots.push(self.spot(process, Way::Page));
-            }
+        let processes = 0..self.world.origins.len();
+        let in_processes = processes.flat_map(|process| self.spots_in(process, key));
+        self.isolates().into_iter().chain(in_processes).collect()
+    }
+
+    /// The ways in which the key is read in this process.
+    fn spots_in(&self, process: usize, key: Key) -> Vec<Spot> {
+        match key.realm() {
+            Realm::Busy | Realm::Calm => [Way::Value, Way::Page]
+                .map(|way| self.spot(process, way))
+                .to_vec(),
+            Realm::EdgeOnly => Vec::new(),
         }
-        spots
     }
 
     fn some_spots(&self, key: Key, count: usize, random: &mut fastrand::Rng) -> Vec<Spot> {

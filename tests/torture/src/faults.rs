@@ -99,10 +99,10 @@ impl Fault {
         let process = random.usize(0..size.processes);
         let centre = random.usize(0..size.centres);
         match random.u32(0..100) {
-            0..14 => Self::Kill(process),
-            14..30 => Self::Stop(process),
-            30..40 => Self::CutRedis(process),
-            40..48 => Self::StallRedis(process),
+            0..10 => Self::Kill(process),
+            10..22 => Self::Stop(process),
+            22..36 => Self::CutRedis(process),
+            36..48 => Self::StallRedis(process),
             48..54 => Self::SlowRedis(process),
             54..62 => Self::CutEdge,
             62..67 => Self::SlowEdge,

@@ -48,6 +48,9 @@ struct Arguments {
     /// Where the report and the logs go.
     #[arg(long, default_value = "target/torture")]
     out: PathBuf,
+    /// Adds the run to tests/torture/results.md.
+    #[arg(long)]
+    update: bool,
     /// No faults: what is left is the load.
     #[arg(long)]
     calm: bool,
@@ -103,6 +106,9 @@ async fn main() -> ExitCode {
     let text = serde_json::to_string_pretty(&report).unwrap();
     std::fs::write(out.join("report.json"), text).unwrap();
     println!("{}", table(&report));
+    if arguments.update {
+        add_to_results(&report);
+    }
     match (&arguments.broken, found_after, run.report.violated()) {
         (Some(rule), Some(after), _) => {
             println!(
@@ -127,6 +133,33 @@ async fn main() -> ExitCode {
         }
     }
 }
+
+/// Adds the run to what the project says of itself, in the place of an earlier one of the same topology and seed.
+fn add_to_results(report: &serde_json::Value) {
+    let path = root().join("tests/torture/results.md");
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let own = report["run"].clone();
+    let topology = own["topology"].as_str().unwrap_or_default();
+    let heading = format!("## {topology}, seed {}\n", own["seed"]);
+    let mut sections: Vec<&str> = text.split("\n## ").skip(1).collect();
+    let title = heading.trim_start_matches("## ").trim_end();
+    sections.retain(|section| section.lines().next() != Some(title));
+    let kept = sections
+        .iter()
+        .map(|section| format!("\n## {}\n", section.trim_end()));
+    let kept: String = kept.collect();
+    let text = format!("{RESULTS}{kept}\n{heading}\n{}", table(report));
+    std::fs::write(path, text).unwrap();
+}
+
+/// What results.md begins with.
+const RESULTS: &str = "\
+# Torture: what was seen
+
+Written by `make torture UPDATE=1`: origin processes, data centres with the real worker and a real Redis under faults
+from a seed, and every read held against the receipts of the purges before it. A violation is a read older than a purge
+whose bound had passed when the read began.
+";
 
 /// Waits for the end, and with a broken rule for the first violation: when that was.
 async fn watch(run: &Arc<Run>, length: Duration, broken: bool) -> Option<Duration> {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -15,6 +15,8 @@ use crate::names::Key;
 #[derive(Debug)]
 pub struct Source {
     versions: Vec<AtomicU64>,
+    /// Whether reads of each key are held back for long.
+    slow: Vec<AtomicBool>,
     reads: AtomicU64,
 }
 
@@ -23,6 +25,7 @@ impl Source {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             versions: Key::all().map(|_| AtomicU64::new(1)).collect(),
+            slow: Key::all().map(|_| AtomicBool::new(false)).collect(),
             reads: AtomicU64::new(0),
         })
     }
@@ -35,6 +38,11 @@ impl Source {
     /// The key's version.
     pub fn version(&self, key: Key) -> u64 {
         self.versions[key.index()].load(Ordering::SeqCst)
+    }
+
+    /// Holds reads of the key back for long from now on, or no longer than others.
+    pub fn set_speed(&self, key: Key, speed: Speed) {
+        self.slow[key.index()].store(speed == Speed::Slow, Ordering::SeqCst);
     }
 
     /// How often it was read.
@@ -67,10 +75,13 @@ impl Source {
                 to.write_all(b"error\n").await?;
                 continue;
             }
+            let slow = self.slow[key.index()].load(Ordering::SeqCst);
             let hold = match random.u32(0..100) {
+                _ if slow => random.u64(800..2_500),
                 0..50 => 0,
-                50..94 => random.u64(1..40),
-                _ => random.u64(40..700),
+                50..85 => random.u64(1..40),
+                85..94 => random.u64(40..400),
+                _ => random.u64(400..2_000),
             };
             if hold > 0 {
                 tokio::time::sleep(Duration::from_millis(hold)).await;
@@ -79,6 +90,15 @@ impl Source {
         }
         Ok(())
     }
+}
+
+/// How long reads of a key take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Speed {
+    /// Most of them a moment.
+    Usual,
+    /// All of them a second or two: purges overtake them.
+    Slow,
 }
 
 /// Asks a [`Source`] in another process. Cheap to clone.

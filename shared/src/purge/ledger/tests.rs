@@ -2,6 +2,8 @@
 //! crashes and a lost ledger, in a world whose every event is one call.
 
 #[cfg(not(target_arch = "wasm32"))]
+mod cascade;
+#[cfg(not(target_arch = "wasm32"))]
 mod model;
 
 use super::*;

@@ -101,7 +101,7 @@ async fn main() {
         .with_state(source)
         .merge(own)
         .merge(pages)
-        .layer(middleware::from_fn(part_now_and_then));
+        .layer(middleware::from_fn(share_and_part));
 
     let listener = TcpListener::bind(arguments.listen).await.expect("a port");
     println!(
@@ -214,7 +214,7 @@ impl Service {
     async fn page(&self, key: Key) -> Option<(u64, Label)> {
         let request = Request::builder()
             .uri(key.path())
-            .header(header::HOST, "pages.internal")
+            .header(header::HOST, HOST)
             .body(Body::empty())
             .expect("a request");
         let response = self.pages.clone().oneshot(request).await;
@@ -230,6 +230,9 @@ impl Service {
         Some((version, label))
     }
 }
+
+/// The host of every page.
+const HOST: &str = "pages.internal";
 
 async fn purge(State(service): State<Arc<Service>>, Json(request): Json<PurgeRequest>) -> Response {
     match service.cache.purge(request).await {
@@ -257,10 +260,13 @@ async fn stats(State(service): State<Arc<Service>>) -> Response {
     Json(service.cache.stats()).into_response()
 }
 
-/// Ends a connection now and then, so that whoever keeps them open comes to all processes in time.
-async fn part_now_and_then(request: Request, next: Next) -> Response {
+/// Gives all requests one host, so that whoever asks shares what is stored; and ends a connection now and then, so
+/// that whoever keeps them open comes to all processes in time.
+async fn share_and_part(mut request: Request, next: Next) -> Response {
+    let host = HeaderValue::from_static(HOST);
+    request.headers_mut().insert(header::HOST, host);
     let mut response = next.run(request).await;
-    if fastrand::u32(0..40) == 0 {
+    if fastrand::u32(0..10) == 0 {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
     }

@@ -498,10 +498,61 @@ proptest! {
 
 /// Schedules from a fixed seed, so that a rule's breaking is found in every run or in none.
 fn schedules() -> impl Iterator<Item = Vec<Event>> {
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
+    random_schedules(event(), 7).take(4_000)
+}
+
+/// The schedules of a seed, without end.
+pub(super) fn random_schedules<S: Strategy>(
+    event: S,
+    seed: u64,
+) -> impl Iterator<Item = Vec<S::Value>> {
+    let seed = [seed.to_le_bytes(); 4].concat();
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let strategy = prop::collection::vec(event(), 160);
-    (0..4_000).map(move |_| strategy.new_tree(&mut runner).unwrap().current())
+    let strategy = prop::collection::vec(event, 160);
+    std::iter::repeat_with(move || strategy.new_tree(&mut runner).unwrap().current())
+}
+
+/// What is wrong with the first of `count` schedules of a seed in which something is, and its events up to there.
+pub(super) fn first_failure<S: Strategy>(
+    event: S,
+    seed: u64,
+    count: usize,
+    run: impl Fn(&[S::Value]) -> Result<usize, String>,
+) -> Option<String> {
+    random_schedules(event, seed)
+        .take(count)
+        .find_map(|mut events| {
+            let violation = run(&events).err()?;
+            // Whatever can be left out without the violation going is.
+            let mut at = 0;
+            while at < events.len() {
+                let left_out = events.remove(at);
+                if run(&events).is_ok() {
+                    events.insert(at, left_out);
+                    at += 1;
+                }
+            }
+            Some(format!("{violation}; at its shortest: {events:#?}"))
+        })
+}
+
+/// The seed that the environment gives, as a failed torture prints it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has no other way to be given one"
+)]
+pub(super) fn given_seed() -> Option<u64> {
+    let seed = std::env::var("TERRACE_MODEL_SEED").ok()?;
+    Some(seed.parse().expect("TERRACE_MODEL_SEED is a number"))
+}
+
+#[test]
+fn schedules_of_a_given_seed_show_nothing_old() {
+    if let Some(seed) = given_seed() {
+        let failure = first_failure(event(), seed, 4_000, |events| run(events, None));
+        assert_eq!(failure, None, "seed {seed}");
+    }
 }
 
 #[test]
