@@ -16,6 +16,7 @@ use worker::web_sys;
 use super::client;
 use crate::clock;
 use crate::convert::{self, ResponseBody};
+use crate::error::ConfigError;
 use crate::observe::{self, Count, Counters};
 use crate::visit::Edge;
 
@@ -78,13 +79,16 @@ pub(crate) async fn answer(request: &web_sys::Request, edge: &Edge) -> web_sys::
 }
 
 async fn purge(request: &web_sys::Request, method: &str, edge: &Edge) -> Result<Receipt, Refusal> {
-    let tokens = edge.config.tokens.as_ref().map_err(|error| {
+    let misconfigured = |error: &ConfigError| {
         Refusal::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             error.to_string(),
             "the operator has to set it right",
         )
-    })?;
+    };
+    let tokens = edge.config.tokens.as_ref().map_err(misconfigured)?;
+    let secrets = edge.config.token_secrets.as_ref();
+    let secrets = secrets.map_err(misconfigured)?.as_ref();
     let authorization = request.headers().get("authorization").ok().flatten();
     let token = admit(method, authorization.as_deref(), tokens)?;
     let body = convert::read(request.body(), LONGEST_BODY)
@@ -104,7 +108,7 @@ async fn purge(request: &web_sys::Request, method: &str, edge: &Edge) -> Result<
         )
     })?;
     let bound = edge.routes.longest_bound();
-    Ok(receipt(epoch, mode, scopes, bound, clock::now()))
+    Ok(receipt(epoch, mode, scopes, bound, clock::now()).with_token(secrets))
 }
 
 /// Lets a request pass that has the right method and a token.
