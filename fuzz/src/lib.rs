@@ -28,7 +28,7 @@ const fn target(name: &'static str, run: fn(&[u8])) -> Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 23] = [
+pub const TARGETS: [Target; 24] = [
     target("response-directives", directives::response),
     target("request-directives", directives::request),
     target("targeted-fields", directives::targeted),
@@ -50,6 +50,7 @@ pub const TARGETS: [Target; 23] = [
     target("purge-requests", purges::requests),
     target("patterns", purges::patterns),
     target("tokens", purges::tokens),
+    target("read-tokens", purges::read_tokens),
     target("key-templates", keys::templates),
     target("policies", keys::policies),
 ];
