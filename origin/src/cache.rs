@@ -132,7 +132,8 @@ impl Cache {
     ///
     /// An HTTP handler reads it BEFORE it begins to produce a response, and sends it as `Terrace-Epoch`
     /// ([`EPOCH_FIELD`](terrace_shared::purge::wire::EPOCH_FIELD)), so that the edge does not keep a
-    /// response that a purge has overtaken (R9).
+    /// response that a purge has overtaken (R9). Where an answer may be stale, [`Answer::epoch`](crate::Answer::epoch)
+    /// says more: a purge that made it stale is later than it.
     pub fn epoch(&self) -> Option<Epoch> {
         self.0.view().epoch()
     }

@@ -63,15 +63,15 @@ async fn product(
 ) -> Result<Response, PageError> {
     // Whoever has just saved sees the save (R10).
     let after = shop.cache.after(&fields);
-    let epoch = shop.cache.catch_up(&after).await;
     let database = shop.database.clone();
-    let product = shop
+    let answer = shop
         .products
         .after(&after)
-        .get_or_fill(&key!(product_id: id), async move |_| {
+        .answer_or_fill(&key!(product_id: id), async move |_| {
             database.product(id).await
         })
         .await?;
+    let (product, epoch) = (answer.value, answer.epoch);
     let keys = match &product {
         Some(product) => format!("product:{id} category:{}", product.category),
         None => format!("product:{id}"),
