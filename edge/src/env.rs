@@ -3,6 +3,7 @@
 use http::Uri;
 use terrace_shared::intake::Routes;
 use terrace_shared::purge::auth::Tokens;
+use terrace_shared::purge::token::TokenSecrets;
 use terrace_shared::time::Milliseconds;
 use worker::Env;
 
@@ -19,6 +20,11 @@ pub struct Config {
     ///
     /// Tokens that cannot be read close the purge endpoint only, not the site.
     pub tokens: Result<Tokens, ConfigError>,
+    /// What signs the tokens of receipts, the same as at the origin. Default: nothing; then receipts have no token,
+    /// and those that requests present are ignored.
+    ///
+    /// A secret that cannot be used counts as none, and the purge endpoint says so.
+    pub token_secrets: Result<Option<TokenSecrets>, ConfigError>,
 }
 
 /// The policy that `build.rs` has checked and built in.
@@ -41,6 +47,8 @@ impl Config {
     const ORIGIN: &'static str = "ORIGIN";
     /// Name of the secret with the tokens that may purge.
     const TOKENS: &'static str = "TERRACE_PURGE_TOKENS";
+    /// Name of the secret that signs the tokens of receipts.
+    const TOKEN_SECRETS: &'static str = "TERRACE_TOKEN_SECRET";
     /// Name of the variable with the time-out.
     const ORIGIN_TIMEOUT: &'static str = "TERRACE_ORIGIN_TIMEOUT_MS";
 
@@ -70,10 +78,12 @@ impl Config {
             None => Ok(Tokens::default()),
             Some(json) => Tokens::from_json(&json).map_err(ConfigError::Tokens),
         };
+        let secrets = var(Self::TOKEN_SECRETS).map(|text| TokenSecrets::parse(&text));
         Ok(Self {
             origin,
             origin_timeout,
             tokens,
+            token_secrets: secrets.transpose().map_err(ConfigError::TokenSecrets),
         })
     }
 }
@@ -167,5 +177,15 @@ mod tests {
         let config = config(&[("ORIGIN", "http://a"), ("TERRACE_PURGE_TOKENS", "x")]).unwrap();
         let error = config.tokens.unwrap_err().to_string();
         assert!(error.contains("TERRACE_PURGE_TOKENS"), "{error}");
+    }
+
+    #[test]
+    fn a_bad_token_secret_is_said_and_a_good_one_shown_to_nobody() {
+        let of = |secret| config(&[("ORIGIN", "http://a"), ("TERRACE_TOKEN_SECRET", secret)]);
+        let error = of("short").unwrap().token_secrets.unwrap_err().to_string();
+        assert!(error.contains("TERRACE_TOKEN_SECRET"), "{error}");
+        let config = of("a-secret-of-some-length,another-secret-of-some").unwrap();
+        assert!(config.token_secrets.as_ref().unwrap().is_some());
+        assert!(!format!("{config:?}").contains("another"));
     }
 }

@@ -3,6 +3,7 @@
 use http::StatusCode;
 use terrace_shared::http::Failure;
 use terrace_shared::purge::auth::TokensError;
+use terrace_shared::purge::token::TokenSecretError;
 use terrace_shared::time::Milliseconds;
 
 /// Why the worker's configuration cannot be used.
@@ -45,6 +46,9 @@ pub enum ConfigError {
     /// Tokens that are none.
     #[error("the secret TERRACE_PURGE_TOKENS cannot be used: {0}")]
     Tokens(#[from] TokensError),
+    /// A secret that signs no tokens.
+    #[error("the secret TERRACE_TOKEN_SECRET cannot be used: {0}")]
+    TokenSecrets(#[from] TokenSecretError),
     /// A binding that `wrangler.toml` should name.
     #[error("the binding {name} is missing: wrangler.toml of this repository shows it")]
     Binding {

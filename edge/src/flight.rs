@@ -66,6 +66,15 @@ pub(crate) async fn turn(key: StoreKey) -> Turn {
     }
 }
 
+/// Lets a request ask at once that cannot use what another one began to ask for: its tokens name later purges (R5).
+pub(crate) fn own_turn(key: StoreKey) -> Turn {
+    own_turn_at(key, clock::now())
+}
+
+fn own_turn_at(key: StoreKey, now: TimestampMillis) -> Turn {
+    Claim::of(key, now).map_or(Turn::Alone, Turn::Lead)
+}
+
 /// Notes that responses of `key` are of a kind that is not stored: a hit-for-miss marker.
 pub(crate) fn note_unstorable(key: StoreKey, now: TimestampMillis) {
     UNSTORABLE.with_borrow_mut(|markers| {
@@ -144,6 +153,14 @@ mod tests {
         assert!(again.is_some());
         let after_cancelled = Claim::of(key, at(30_001));
         assert!(after_cancelled.is_some());
+    }
+
+    #[test]
+    fn a_request_with_a_token_asks_whoever_is_asking() {
+        let key = StoreKey::of(b"own turn");
+        let first = own_turn_at(key, at(0));
+        assert!(matches!(first, Turn::Lead(_)));
+        assert!(matches!(own_turn_at(key, at(1)), Turn::Alone));
     }
 
     #[test]

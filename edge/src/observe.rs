@@ -50,9 +50,13 @@ pub(crate) enum Count {
     PurgeAccepted,
     /// Purges that were refused.
     PurgeRefused,
+    /// Requests with a token that is believed.
+    TokensHeeded,
+    /// Requests with a token that is not.
+    TokensIgnored,
 }
 
-const KINDS: usize = Count::PurgeRefused as usize + 1;
+const KINDS: usize = Count::TokensIgnored as usize + 1;
 
 thread_local! {
     static COUNTS: [Cell<u64>; KINDS] = const { [const { Cell::new(0) }; KINDS] };
@@ -90,6 +94,8 @@ pub(crate) struct Counters {
     ledger_unreachable: u64,
     purges_accepted: u64,
     purges_refused: u64,
+    tokens_heeded: u64,
+    tokens_ignored: u64,
 }
 
 #[cfg(all(test, target_arch = "wasm32"))]
@@ -124,6 +130,8 @@ pub(crate) fn snapshot() -> Counters {
         ledger_unreachable: read(Count::LedgerUnreachable),
         purges_accepted: read(Count::PurgeAccepted),
         purges_refused: read(Count::PurgeRefused),
+        tokens_heeded: read(Count::TokensHeeded),
+        tokens_ignored: read(Count::TokensIgnored),
     }
 }
 

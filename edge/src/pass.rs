@@ -112,7 +112,7 @@ pub(crate) fn send(visit: &Visit, answer: &OriginAnswer, said: &CacheStatus) -> 
         answer.exchange.received_at,
         visit.intake.rules.decide(),
     );
-    said.append_to(&mut fields);
+    visit.said(said).append_to(&mut fields);
     let body = answer.response.body();
     let body = body
         .as_ref()

@@ -132,7 +132,7 @@ fn compose(
         Fields::Stored(age) => engine::answer(facts, head, age, length, &boundary, rules),
         Fields::New(fields) => engine::answer_new(facts, head, fields, length, &boundary, rules),
     };
-    said.append_to(&mut answer.fields);
+    visit.said(said).append_to(&mut answer.fields);
     answer
 }
 

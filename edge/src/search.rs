@@ -58,11 +58,15 @@ pub(crate) fn keys_of_name(visit: &Visit, name: &str) -> Vec<StoreKey> {
 }
 
 /// The ledger's verdict on what is stored for `visit`: purging the URL of the request counts as much as purging
-/// the one that it was stored for.
+/// the one that it was stored for. What a token of the request keeps from it counts as dropped (R10).
 pub(crate) fn verdict(visit: &Visit, head: &StoredResponse) -> Verdict {
     let own = client::verdict(head.fence(), head.scopes());
-    match visit.intake.alias_scopes(head) {
+    let verdict = match visit.intake.alias_scopes(head) {
         Some(scopes) => own.worse(client::verdict(head.fence(), &scopes)),
         None => own,
+    };
+    match &visit.after {
+        Some(after) => client::verdict_after(after, verdict, head.fence()),
+        None => verdict,
     }
 }

@@ -5,7 +5,8 @@
 //!    keyed cookies are hashed into the key.
 //! 2. **Static assets** ([`assets`]), then what the cache has no part in ([`pass`]): unsafe methods,
 //!    bypassed routes. An unsafe request that succeeds invalidates its URL.
-//! 3. **The ledger's view** is made young enough: a warm one costs no I/O.
+//! 3. **The ledger's view** is made young enough: a warm one costs no I/O. It is brought up to the purges that the
+//!    request's tokens name, and nothing older answers it (R10).
 //! 4. **Look up** in isolate memory, then in the data centre's Cache API. Whatever comes out is judged by
 //!    the ledger (has a purge named it since it was filled?) and then by HTTP (`decide`).
 //! 5. **Wait** ([`flight`]): of several requests that need the same from the origin, one asks.
@@ -67,6 +68,9 @@ pub(crate) async fn serve(
         return pass(&visit, reason).await;
     }
 
+    if let Some(after) = &visit.after {
+        visit.edge.ledger.catch_up(after).await;
+    }
     let lag = match usable_view(&visit, visit.now).await {
         Ok(lag) => lag,
         Err(lag) => return Refusal::ledger_too_old(lag).answer(),
@@ -118,7 +122,11 @@ async fn wait_for_others(visit: &Visit, looked: Looked) -> (Looked, Waited) {
         };
         let marker = looked.found.marker.as_deref();
         let key = store::place_of(visit.key, marker, &visit.intake.facts);
-        match flight::turn(key).await {
+        let turn = match &visit.after {
+            None => flight::turn(key).await,
+            Some(_) => flight::own_turn(key),
+        };
+        match turn {
             Turn::Lead(claim) => {
                 let claim = Some(claim);
                 return (
@@ -256,7 +264,7 @@ async fn look_up(visit: &Visit, lag: Lag) -> Looked {
 fn judged(visit: &Visit, found: &Found, lag: Lag) -> Decision {
     let head = found.entry.as_ref().map(|entry| &*entry.head);
     let verdict = head.map_or(Verdict::Untouched, |head| search::verdict(visit, head));
-    if verdict == Verdict::Dropped {
+    if verdict == Verdict::Dropped && visit.after.is_none() {
         observe::count(Count::Purged);
     }
     let now = clock::now().timestamp();

@@ -1,11 +1,15 @@
 //! One request on its way through the cache, with everything that was read of it once.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::rc::Rc;
 
 use http::Method;
 use terrace_shared::intake::{Intake, Routes, Target};
+use terrace_shared::outcome::CacheStatus;
 use terrace_shared::policy::Route;
+use terrace_shared::purge::token::{After, Presented, Reach};
+use terrace_shared::purge::wire::AFTER_FIELD;
 use terrace_shared::time::{Milliseconds, TimestampMillis};
 use worker::{Context, Env, Fetcher, web_sys};
 
@@ -13,7 +17,8 @@ use crate::clock;
 use crate::convert;
 use crate::env::{Config, built_in_routes};
 use crate::error::ConfigError;
-use crate::purge::client::{Bounds, LedgerClient};
+use crate::observe::{self, Count};
+use crate::purge::client::{self, Bounds, LedgerClient};
 use crate::purge::sharing::Sharing;
 use crate::refusal::Refusal;
 use crate::search;
@@ -40,6 +45,10 @@ pub(crate) struct Visit {
     pub(crate) plain_key: StoreKey,
     /// When the request came.
     pub(crate) now: TimestampMillis,
+    /// Nothing older than these purges may answer it; none if it presents no token that is believed (R10).
+    pub(crate) after: Option<After>,
+    /// Tokens that it presents and that are not believed.
+    ignored_tokens: usize,
 }
 
 thread_local! {
@@ -100,7 +109,10 @@ impl Visit {
         let intake = Intake::of(&method, target, fields, &edge.routes, now.timestamp());
         let plain_key = StoreKey::of(intake.key.as_bytes());
         let intake = search::apply(intake);
+        let presented = presented(&intake, &edge.config);
         Ok(Self {
+            after: Some(presented.after).filter(|after| !after.is_empty()),
+            ignored_tokens: presented.ignored,
             plain_key,
             key: StoreKey::of(intake.key.as_bytes()),
             context,
@@ -117,6 +129,21 @@ impl Visit {
         self.intake.rules.route()
     }
 
+    /// What is said of an answer, and of the tokens that the request presents.
+    pub(crate) fn said<'a>(&self, said: &'a CacheStatus) -> Cow<'a, CacheStatus> {
+        let mut said = Cow::Borrowed(said);
+        let mut add = |detail| said = Cow::Owned(said.as_ref().clone().detail(detail));
+        if self.ignored_tokens > 0 {
+            add("after-ignored");
+        }
+        if let Some(after) = &self.after
+            && client::reach(after) == Reach::Behind
+        {
+            add("after-unreached");
+        }
+        said
+    }
+
     /// How old the view of the ledger may be for it.
     pub(crate) fn bounds(&self) -> Bounds {
         Bounds {
@@ -124,4 +151,20 @@ impl Visit {
             bound: Milliseconds::from(self.route().purge_bound),
         }
     }
+}
+
+/// What the request presents; one look-up if that is nothing.
+fn presented(intake: &Intake, config: &Config) -> Presented {
+    if !intake.fields.contains_key(AFTER_FIELD) {
+        return Presented::default();
+    }
+    let secrets = config.token_secrets.as_ref().ok().and_then(Option::as_ref);
+    let presented = Presented::of(&intake.fields, secrets);
+    if presented.ignored > 0 {
+        observe::count(Count::TokensIgnored);
+    }
+    if !presented.after.is_empty() {
+        observe::count(Count::TokensHeeded);
+    }
+    presented
 }

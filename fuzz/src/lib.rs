@@ -51,6 +51,7 @@ pub const TARGETS: [Target; 24] = [
     target("purge-calls", purges::calls),
     target("patterns", purges::patterns),
     target("tokens", purges::tokens),
+    target("read-tokens", purges::read_tokens),
     target("key-templates", keys::templates),
     target("policies", keys::policies),
 ];

@@ -5,6 +5,10 @@ use terrace_shared::intake::Routes;
 use terrace_shared::policy::{PathPattern, Policy};
 use terrace_shared::purge::auth::{Tokens, bearer};
 use terrace_shared::purge::compat::Call;
+use terrace_shared::purge::token::{
+    AFTER_COOKIE, Presented, ReadToken, TokenSecrets, take_after_cookie,
+};
+use terrace_shared::purge::wire::AFTER_FIELD;
 use terrace_shared::purge::wire::{MOST_SCOPES, PurgeRequest};
 use terrace_shared::purge::{
     EntryScopes, Epoch, Fence, Ledger, LedgerLimits, Pattern, Purge, PurgeMode, Scope, Update,
@@ -12,7 +16,7 @@ use terrace_shared::purge::{
 use terrace_shared::time::{DeltaSeconds, Timestamp, TimestampMillis};
 
 use crate::fields::halves;
-use crate::message::{HOST, PATH, epoch};
+use crate::message::{HOST, PATH, epoch, lines_of};
 
 const LIMITS: LedgerLimits = LedgerLimits {
     marks: 64,
@@ -230,5 +234,39 @@ pub(crate) fn tokens(bytes: &[u8]) {
             tokens.authenticate(Some(hash), now).is_err(),
             "a hash is taken for its token"
         );
+    }
+}
+
+/// Lines of `Terrace-After`, an empty line, and lines of `Cookie`.
+pub(crate) fn read_tokens(bytes: &[u8]) {
+    let (tokens, cookies) = halves(bytes);
+    let mut fields = lines_of(AFTER_FIELD, tokens);
+    fields.extend(lines_of("cookie", cookies));
+    let ours = TokenSecrets::parse("the secret of the seeds").expect("it is long enough");
+    let others = TokenSecrets::parse("a secret of somebody else").expect("it is long enough");
+    let presented = Presented::of(&fields, Some(&ours));
+    assert!(
+        Presented::of(&fields, Some(&others)).after.is_empty(),
+        "a token is forged"
+    );
+    let unread = Presented::of(&fields, None);
+    assert!(unread.after.is_empty() && unread.ignored >= presented.ignored);
+    for token in tokens.split(|byte| matches!(byte, b',' | b'\n')) {
+        let Ok(text) = std::str::from_utf8(token.trim_ascii()) else {
+            continue;
+        };
+        if let Ok(token) = ReadToken::verify(text, &ours) {
+            assert!(text.len() <= ReadToken::LONGEST);
+            let again = ReadToken::verify(&token.sign(&ours), &ours);
+            assert_eq!(again, Ok(token), "it is not read back");
+        }
+    }
+    // Whether it is read from a cookie or from the field makes no difference, and no cookie is left of it.
+    take_after_cookie(&mut fields);
+    assert_eq!(Presented::of(&fields, None).ignored, unread.ignored);
+    for line in fields.get_all("cookie") {
+        let mut pairs = line.as_bytes().split(|byte| *byte == b';');
+        let prefix = format!("{AFTER_COOKIE}=");
+        assert!(!pairs.any(|pair| pair.trim_ascii().starts_with(prefix.as_bytes())));
     }
 }

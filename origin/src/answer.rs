@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use terrace_shared::purge::Epoch;
 use terrace_shared::time::Milliseconds;
 
 /// A value, and what the cache did to get it.
@@ -16,6 +17,11 @@ pub struct Answer<V> {
     pub stale: Option<StaleReason>,
     /// How old the view of the purge ledger is, if that is more than its bound (R7).
     pub ledger_lag: Option<LedgerLag>,
+    /// Up to which purges the value is known to hold: no later one that has named it was heard of, and if it is stale
+    /// because of a purge, this is before that. None if it was filled while there was no view of the ledger.
+    ///
+    /// What an HTTP handler sends as `Terrace-Epoch` (R9): of several answers, the earliest.
+    pub epoch: Option<Epoch>,
 }
 
 /// Where an answer came from.
@@ -59,6 +65,7 @@ impl<V> Answer<V> {
             source: self.source,
             stale: self.stale,
             ledger_lag: self.ledger_lag,
+            epoch: self.epoch,
         }
     }
 }

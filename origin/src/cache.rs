@@ -181,11 +181,25 @@ impl Cache {
         Ok(edges.collect())
     }
 
+    /// Brings this process's view up to the purges that a request's tokens name, by one question of at most two
+    /// seconds, and says where it stands then, as [`epoch`](Self::epoch) does.
+    ///
+    /// An HTTP handler calls it in the place of `epoch`: so the edge knows that its response is from after those
+    /// purges. Nothing is asked if nothing is missing.
+    ///
+    /// # Cancel safety
+    /// Dropped early, the view stays where it is.
+    pub async fn catch_up(&self, after: &After) -> Option<Epoch> {
+        self.0.catch_up(after).await;
+        self.epoch()
+    }
+
     /// Where this process's view of the purge ledger stands; none while there has been none.
     ///
     /// An HTTP handler reads it BEFORE it begins to produce a response, and sends it as `Terrace-Epoch`
     /// ([`EPOCH_FIELD`](terrace_shared::purge::wire::EPOCH_FIELD)), so that the edge does not keep a
-    /// response that a purge has overtaken (R9).
+    /// response that a purge has overtaken (R9). Where an answer may be stale, [`Answer::epoch`](crate::Answer::epoch)
+    /// says more: a purge that made it stale is later than it.
     pub fn epoch(&self) -> Option<Epoch> {
         self.0.view().epoch()
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use terrace_shared::policy::OnLedgerLag;
 use terrace_shared::purge::token::{After, Presented, Reach, TokenSecrets};
-use terrace_shared::purge::{EntryScopes, Lag, Verdict};
+use terrace_shared::purge::{EntryScopes, Epoch, Lag, Verdict};
 use terrace_shared::sabotage::{self, Rule};
 use terrace_shared::stored::{Codec as ValueCodec, Compression, Content, Envelope};
 use terrace_shared::time::{Milliseconds, TimestampMillis};
@@ -15,6 +15,7 @@ use crate::answer::{LedgerLag, Source, StaleReason};
 use crate::ask::{Ask, Boarding, Found, Held, Served, Trust};
 use crate::clock::Clock;
 use crate::entry::{Condition, Entry, Lifetime};
+use crate::filling::NO_VIEW;
 use crate::flight::{Flights, Lead, Role};
 use crate::ledger::{Began, Judged, PurgeLedger, View};
 use crate::metrics::CacheCounters;
@@ -96,6 +97,14 @@ impl Engine {
             None => verdict,
             Some(after) => self.view().reach(&after.origin).judge(verdict),
         }
+    }
+
+    /// Up to which purges an entry is known to hold; none if it was filled while there was no view.
+    pub(crate) fn epoch_of(&self, entry: &Entry) -> Option<Epoch> {
+        // Judged untouched, it is lifted to where the view stands; otherwise it stays where it was untouched last.
+        let _ = self.view().judge(entry);
+        let filled_at = entry.standing().fence().filled_at;
+        (filled_at != NO_VIEW.filled_at).then_some(filled_at)
     }
 
     /// Whether stored entries may be used, by the view's age and the policy, and by what a reader's tokens name.

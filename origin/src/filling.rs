@@ -215,7 +215,7 @@ impl Filling {
 }
 
 /// The fence of what was filled while there was no view: every purge is later than it, and it is never stored.
-const NO_VIEW: Fence = Fence::at(Epoch {
+pub(crate) const NO_VIEW: Fence = Fence::at(Epoch {
     incarnation: Incarnation::from_random(0),
     sequence: Sequence::ZERO,
 });

@@ -266,6 +266,7 @@ impl<T: Send + Sync + 'static> Namespace<T> {
                         source: Source::Memory,
                         stale: None,
                         ledger_lag: lag,
+                        epoch: engine.epoch_of(&entry),
                     }));
                 }
             }
@@ -348,6 +349,7 @@ impl<T: Send + Sync + 'static> Namespace<T> {
             source: served.source,
             stale: served.stale,
             ledger_lag: ask.lag,
+            epoch: self.cache.engine().epoch_of(&served.entry),
         }
     }
 }

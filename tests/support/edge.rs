@@ -15,6 +15,9 @@ pub const PURGE_TOKEN: &str = "a-token-that-may-purge-everything";
 /// A token that may purge only `surrogate-key:product:*`.
 pub const PRODUCTS_TOKEN: &str = "a-token-that-may-purge-products";
 
+/// What signs the tokens of receipts, for an edge and a service that share it.
+pub const TOKEN_SECRET: &str = "what-signs-the-tokens-of-tests";
+
 /// A running edge.
 pub struct Edge {
     /// Sends requests to it.
@@ -28,6 +31,16 @@ impl Edge {
     /// Starts one before `origin`, with [`PURGE_TOKEN`] and [`PRODUCTS_TOKEN`].
     pub async fn start(origin: &str) -> Self {
         Self::start_with(&[("ORIGIN", origin), ("TERRACE_PURGE_TOKENS", &token_list())]).await
+    }
+
+    /// Starts one before `origin` that signs tokens with [`TOKEN_SECRET`].
+    pub async fn start_signing(origin: &str) -> Self {
+        Self::start_with(&[
+            ("ORIGIN", origin),
+            ("TERRACE_PURGE_TOKENS", &token_list()),
+            ("TERRACE_TOKEN_SECRET", TOKEN_SECRET),
+        ])
+        .await
     }
 
     /// Starts one with these variables.

@@ -14,7 +14,7 @@ mod shop;
 
 pub use browser::run_in_chromium;
 pub use client::{Answer, Client};
-pub use edge::{Edge, PRODUCTS_TOKEN, PURGE_TOKEN, token_list};
+pub use edge::{Edge, PRODUCTS_TOKEN, PURGE_TOKEN, TOKEN_SECRET, token_list};
 pub use origin::{Content, Hold, TestOrigin};
 pub use process::{Process, root, wait_until};
 pub use raw::{RawConnection, RawUpstream};

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use terrace_shared::purge::audit::LogQuery;
+use terrace_shared::purge::token::{After, Reach};
 use terrace_shared::purge::{EntryScopes, Epoch, Fence, Lag, LedgerLimits, Update, Verdict};
 use terrace_shared::time::{Milliseconds, TimestampMillis};
 use wasm_bindgen::JsValue;
@@ -121,6 +122,20 @@ impl LedgerClient {
             }
         }
         VIEW.with_borrow(|view| view.lag(clock::now(), bound))
+    }
+
+    /// Brings the view up to the purges that a request's tokens name, by one question at most (R10).
+    ///
+    /// Where the answer does not come, or does not reach that far, [`reach`] says so afterwards: what is stored
+    /// is then of no use to this request.
+    pub(crate) async fn catch_up(&self, after: &After) {
+        if reach(after) == Reach::Reached {
+            return;
+        }
+        let question = VIEW.with_borrow_mut(|view| view.ask(clock::now()));
+        if self.refresh(question).await.is_ok() {
+            VIEW.with_borrow_mut(|view| view.note_gone(&after.edge));
+        }
     }
 
     /// Gives a purge to the authority, and makes it seen in this isolate before it returns.
@@ -357,6 +372,18 @@ pub(crate) fn epoch() -> Option<Epoch> {
 /// Judges a stored response by this isolate's view (R2).
 pub(crate) fn verdict(fence: &Fence, scopes: &EntryScopes) -> Verdict {
     VIEW.with_borrow(|view| view.verdict(fence, scopes))
+}
+
+/// How this isolate's view stands against the purges that a request's tokens name.
+pub(crate) fn reach(after: &After) -> Reach {
+    VIEW.with_borrow(|view| view.reach(&after.edge))
+}
+
+/// What a request with tokens may make of a stored response, on which the ledger has said `verdict` (R10).
+pub(crate) fn verdict_after(after: &After, verdict: Verdict, fence: &Fence) -> Verdict {
+    VIEW.with_borrow(|view| {
+        after.verdict_at_edge(verdict, fence, view.reach(&after.edge), view.told())
+    })
 }
 
 /// How old this isolate's view is at `now`; none while there is none.

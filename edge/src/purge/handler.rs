@@ -18,7 +18,7 @@ use super::client;
 use super::order::Order;
 use crate::clock;
 use crate::convert::{self, ResponseBody};
-use crate::error::LedgerError;
+use crate::error::{ConfigError, LedgerError};
 use crate::observe::{self, Count, Counters};
 use crate::visit::Edge;
 
@@ -116,10 +116,7 @@ async fn admitted<'a>(
     fields: &HeaderMap,
     edge: &'a Edge,
 ) -> Result<&'a Token, Refusal> {
-    let tokens = edge.config.tokens.as_ref();
-    let tokens = tokens.map_err(|error| Refusal::Misconfigured {
-        error: error.to_string(),
-    })?;
+    let tokens = edge.config.tokens.as_ref().map_err(misconfigured)?;
     let outcome = call.admit(fields, tokens, clock::now().timestamp());
     if let Err(refusal @ Refusal::NotAuthenticated(_)) = &outcome {
         edge.ledger.log_refused(None, &refusal.to_string()).await;
@@ -134,6 +131,8 @@ async fn purge_as(
     body: Option<web_sys::ReadableStream>,
     edge: &Edge,
 ) -> Result<(PurgeRequest, Receipt), Refusal> {
+    let secrets = edge.config.token_secrets.as_ref();
+    let secrets = secrets.map_err(misconfigured)?.as_ref();
     let body = read(body).await?;
     let (request, purge) = call.purge(fields, &body, token, &edge.routes, clock::now())?;
     let (mode, scopes) = (purge.mode, purge.scopes.len());
@@ -149,7 +148,7 @@ async fn purge_as(
         again_at_ms: taken.again_at,
         ..receipt(taken.epoch, mode, scopes, bound, clock::now())
     };
-    Ok((request, receipt))
+    Ok((request, receipt.with_token(secrets)))
 }
 
 /// The part of the purge log that is asked for: all of it for a token that may purge everything, and what it did
@@ -171,6 +170,12 @@ async fn log(request: &web_sys::Request, edge: &Edge) -> Result<Answer, Refusal>
         body,
         ..Answer::json(StatusCode::OK, &())
     })
+}
+
+fn misconfigured(error: &ConfigError) -> Refusal {
+    Refusal::Misconfigured {
+        error: error.to_string(),
+    }
 }
 
 /// What the ledger's authority did not take, or not say.

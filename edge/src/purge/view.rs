@@ -2,8 +2,9 @@
 //!
 //! Plain data, no I/O: [`super::client`] asks, this decides. Simulated time in the tests.
 
+use terrace_shared::purge::token::{GoneHistories, Reach, Wanted};
 use terrace_shared::purge::{
-    EntryScopes, Epoch, Fence, Lag, Purge, Record, Replica, Update, Verdict,
+    EntryScopes, Epoch, Fence, Lag, Ledger, Purge, Record, Replica, Update, Verdict,
 };
 use terrace_shared::time::{Milliseconds, TimestampMillis};
 
@@ -19,6 +20,8 @@ pub(crate) struct View {
     failed_at: Option<TimestampMillis>,
     /// This isolate's lot for when it wants news next.
     lot: u8,
+    /// Histories that tokens have named, and that the authority has left behind.
+    gone: GoneHistories,
 }
 
 /// What a request must do about the view before it uses it.
@@ -231,6 +234,24 @@ impl View {
         self.replica.epoch()
     }
 
+    /// How the view stands against the purges that tokens name (R10).
+    pub(crate) fn reach(&self, wanted: &Wanted) -> Reach {
+        wanted.reach(self.replica.epoch(), &self.gone)
+    }
+
+    /// Notes that the authority has answered a question asked after `wanted` was presented: what the view does not
+    /// know of then is another history's, and is not asked for again.
+    pub(crate) fn note_gone(&mut self, wanted: &Wanted) {
+        if let Some(here) = self.replica.epoch() {
+            self.gone.note(wanted, here);
+        }
+    }
+
+    /// How far along the origin's ledger this one has been told of purges (R9).
+    pub(crate) fn told(&self) -> Option<Epoch> {
+        self.replica.ledger().and_then(Ledger::origin_head)
+    }
+
     /// Judges a stored response (R2).
     pub(crate) fn verdict(&self, fence: &Fence, scopes: &EntryScopes) -> Verdict {
         self.replica.verdict(fence, scopes)
@@ -249,7 +270,8 @@ impl View {
 
 #[cfg(test)]
 mod tests {
-    use terrace_shared::purge::{Incarnation, Ledger, LedgerLimits, PurgeMode, Scope, Sequence};
+    use terrace_shared::purge::token::{After, ReadToken};
+    use terrace_shared::purge::{Incarnation, LedgerLimits, PurgeMode, Scope, Sequence};
 
     use super::*;
 
@@ -438,6 +460,31 @@ mod tests {
             view.epoch().unwrap().incarnation,
             Incarnation::from_random(2)
         );
+    }
+
+    #[test]
+    fn a_token_is_reached_by_a_newer_view_and_one_of_a_lost_history_asks_once() {
+        let token = |incarnation, sequence| {
+            let edge = Some(Epoch {
+                incarnation: Incarnation::from_random(incarnation),
+                sequence: Sequence::new(sequence),
+            });
+            After::of(&ReadToken { origin: None, edge }).edge
+        };
+        let mut view = view_of(&authority(1, 1), at(1_000));
+        assert_eq!(view.reach(&token(1, 1)), Reach::Reached);
+        assert_eq!(view.reach(&token(1, 3)), Reach::Behind);
+        let question = view.ask(at(2_000));
+        assert_eq!(
+            view.absorb(question, delta(&authority(1, 2), 1)),
+            Absorbed::Taken
+        );
+        view.note_gone(&token(1, 3));
+        assert_eq!(view.reach(&token(1, 3)), Reach::Behind, "beyond the head");
+        assert_eq!(view.reach(&token(9, 1)), Reach::Behind);
+        view.note_gone(&token(9, 1));
+        assert_eq!(view.reach(&token(9, 1)), Reach::Reached);
+        assert_eq!(View::default().reach(&token(1, 1)), Reach::Behind);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use terrace_origin::{ByteCount, Cache, Edge, Redis, load_policy};
+use terrace_origin::{ByteCount, Cache, Edge, Redis, TokenSecrets, load_policy};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 
@@ -40,6 +40,9 @@ struct Arguments {
     /// What the edge knows this service by.
     #[arg(long, env = "TERRACE_EDGE_TOKEN", hide_env_values = true)]
     edge_token: Option<String>,
+    /// What signs the tokens of receipts, the same as at the edge, so that whoever saves sees the save.
+    #[arg(long, env = "TERRACE_TOKEN_SECRET", hide_env_values = true, value_parser = TokenSecrets::parse)]
+    token_secret: Option<TokenSecrets>,
     /// Stop when standard input closes, so as not to outlive the process that started this one.
     #[arg(long)]
     until_stdin_closes: bool,
@@ -70,6 +73,9 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     }
     if let (Some(url), Some(token)) = (&arguments.edge_url, &arguments.edge_token) {
         builder = builder.edge(Edge::new(url, token));
+    }
+    if let Some(secrets) = arguments.token_secret {
+        builder = builder.token_secrets(secrets);
     }
     let shop = routes::Shop::new(
         builder.build().await?,

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use terrace_origin::{Cache, Epoch, Namespace, NamespaceError, Purge, key};
+use terrace_origin::{Cache, Epoch, Namespace, NamespaceError, Purge, SessionCookie, key};
 use terrace_shared::purge::wire::EPOCH_FIELD;
 
 use crate::database::{CategorySales, Database, DatabaseError, Plan, Product};
@@ -59,15 +59,19 @@ pub(crate) fn router(shop: Arc<Shop>) -> Router {
 async fn product(
     State(shop): State<Arc<Shop>>,
     Path(id): Path<u32>,
+    fields: HeaderMap,
 ) -> Result<Response, PageError> {
-    let epoch = shop.cache.epoch();
+    // Whoever has just saved sees the save (R10).
+    let after = shop.cache.after(&fields);
     let database = shop.database.clone();
-    let product = shop
+    let answer = shop
         .products
-        .get_or_fill(&key!(product_id: id), async move |_| {
+        .after(&after)
+        .answer_or_fill(&key!(product_id: id), async move |_| {
             database.product(id).await
         })
         .await?;
+    let (product, epoch) = (answer.value, answer.epoch);
     let keys = match &product {
         Some(product) => format!("product:{id} category:{}", product.category),
         None => format!("product:{id}"),
@@ -92,8 +96,9 @@ async fn set_price(
     // First the source, then the purge: a reader after the purge finds the new price.
     let purge = Purge::surrogate_keys([format!("product:{id}"), format!("category:{category}")]);
     let receipt = shop.cache.purge(purge).await?;
+    let cookie = SessionCookie::of(&receipt);
     let answer = serde_json::json!({ "id": id, "price_cents": price.cents, "receipt": receipt });
-    Ok(Json(answer).into_response())
+    Ok((cookie, Json(answer)).into_response())
 }
 
 /// The page of a list.

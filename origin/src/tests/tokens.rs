@@ -176,6 +176,30 @@ async fn what_is_softly_purged_answers_no_reader_with_its_token_whatever_the_sou
 }
 
 #[tokio::test]
+async fn an_answer_says_up_to_which_purges_it_holds() {
+    let (process, ledger) = lagging(DeltaSeconds::minutes(5));
+    let first = reads_now(&process, "", Ok("old")).await.expect("filled");
+    assert_eq!(first.epoch, Some(ledger.epoch()));
+    let other = Purge::surrogate_key("region:NY");
+    process.cache.purge(other).await.expect("taken");
+    let untouched = reads_now(&process, "", Ok("unused")).await.expect("kept");
+    let before = ledger.epoch();
+    assert_eq!(
+        (untouched.source, untouched.epoch),
+        (Source::Memory, Some(before))
+    );
+    let soft = Purge::surrogate_key("region:TX").soft();
+    process.cache.purge(soft).await.expect("taken");
+    let stale = reads_now(&process, "", Err(SourceError))
+        .await
+        .expect("stale");
+    assert!(stale.stale.is_some());
+    assert_eq!(stale.epoch, Some(before), "a cache in front would keep it");
+    let new = reads_now(&process, "", Ok("new")).await.expect("filled");
+    assert_eq!(new.epoch, Some(ledger.epoch()));
+}
+
+#[tokio::test]
 async fn tokens_that_are_forged_or_malformed_cost_nothing_and_are_counted() {
     let (process, ledger) = lagging(DeltaSeconds::ZERO);
     said(reads_now(&process, "", Ok("old")).await);

@@ -153,8 +153,15 @@ struct OriginMarks {
     incarnation: Incarnation,
     /// The newest purge that was sent on: no mark is newer.
     head: Sequence,
+    /// The histories before this one, the latest last: what was produced under them is dropped (R6).
+    replaced: Vec<Incarnation>,
     everything: Marks,
     marks: MarkTable,
+}
+
+impl OriginMarks {
+    /// Most histories that are remembered as replaced.
+    const MOST_REPLACED: usize = 16;
 }
 
 impl Ledger {
@@ -316,10 +323,9 @@ impl Ledger {
         };
         match (own, &self.origin, fence.produced_at) {
             (Verdict::Untouched | Verdict::Softened, Some(origin), Some(produced_at))
-                if origin.incarnation == produced_at.incarnation
-                    && !sabotage::breaks(Rule::OriginEpoch) =>
+                if !sabotage::breaks(Rule::OriginEpoch) =>
             {
-                own.worse(self.origin_verdict(origin, produced_at.sequence, scopes))
+                own.worse(self.origin_verdict(origin, produced_at, scopes))
             }
             (verdict, ..) => verdict,
         }
@@ -345,9 +351,18 @@ impl Ledger {
     fn origin_verdict(
         &self,
         origin: &OriginMarks,
-        produced_at: Sequence,
+        produced_at: Epoch,
         scopes: &EntryScopes,
     ) -> Verdict {
+        if produced_at.incarnation != origin.incarnation {
+            // An instance answered that did not know that its ledger is lost; or the edge does not know it yet.
+            return if origin.replaced.contains(&produced_at.incarnation) {
+                Verdict::Dropped
+            } else {
+                Verdict::Untouched
+            };
+        }
+        let produced_at = produced_at.sequence;
         let mut verdict = origin.everything.verdict(produced_at);
         for scope in scopes.fingerprints() {
             verdict = verdict.worse(origin.marks.verdict(*scope, produced_at));
@@ -395,12 +410,24 @@ impl Ledger {
     }
 
     fn take_origin(&mut self, epoch: Epoch, mode: PurgeMode, scopes: &[Scope]) {
+        let mut replaced = Vec::new();
+        match &self.origin {
+            // Sent on late: all that was produced under that history is dropped anyway.
+            Some(origin) if origin.replaced.contains(&epoch.incarnation) => return,
+            Some(origin) if origin.incarnation != epoch.incarnation => {
+                let spare = (origin.replaced.len() + 1).saturating_sub(OriginMarks::MOST_REPLACED);
+                replaced.extend(origin.replaced.iter().skip(spare));
+                replaced.push(origin.incarnation);
+            }
+            Some(_) | None => {}
+        }
         // Another incarnation replaces the marks: what it purged before, it no longer remembers either.
         let origin = match &mut self.origin {
             Some(origin) if origin.incarnation == epoch.incarnation => origin,
             other => other.insert(OriginMarks {
                 incarnation: epoch.incarnation,
                 head: Sequence::ZERO,
+                replaced,
                 everything: Marks::default(),
                 marks: MarkTable::new(self.limits.marks),
             }),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use terrace_origin::http::{CacheLayer, Exposure};
-use terrace_origin::{ByteCount, Cache, Edge, Policy, Redis, load_policy};
+use terrace_origin::{ByteCount, Cache, Edge, Policy, Redis, TokenSecrets, load_policy};
 use terrace_shared::purge::auth::Tokens;
 
 use super::limits::Patience;
@@ -42,6 +42,10 @@ pub(crate) struct CacheArguments {
     /// What the edge knows this shield by; better given in the environment than here.
     #[arg(long, env = "TERRACE_EDGE_TOKEN", hide_env_values = true)]
     edge_token: Option<String>,
+    /// What signs the tokens of receipts, the same as at the edge: a reader who presents one in Terrace-After gets
+    /// nothing older than its purge. Two, with a comma between them, while it is changed.
+    #[arg(long, env = "TERRACE_TOKEN_SECRET", hide_env_values = true, value_parser = TokenSecrets::parse, value_name = "SECRET")]
+    token_secret: Option<TokenSecrets>,
     /// Who may purge: a file with the JSON array of which `terrace token` prints the members.
     #[arg(long, value_name = "FILE")]
     purge_token_file: Option<PathBuf>,
@@ -92,6 +96,9 @@ impl CacheArguments {
         }
         if let (Some(url), Some(token)) = (&self.edge, &self.edge_token) {
             builder = builder.edge(Edge::new(url, token));
+        }
+        if let Some(secrets) = &self.token_secret {
+            builder = builder.token_secrets(secrets.clone());
         }
         builder.build().await.map_err(Failure::new)
     }

@@ -197,10 +197,17 @@ fn write_ledger(writer: &mut Writer, ledger: &Ledger) {
     match &ledger.origin {
         None => writer.u8(0),
         Some(origin) => {
-            writer.u8(1);
+            // Most have had one history only, and are written as they were before this was known of.
+            writer.u8(if origin.replaced.is_empty() { 1 } else { 2 });
             writer.u64(origin.incarnation.as_u64());
             write_marks(writer, origin.everything);
             write_table(writer, &origin.marks);
+            if !origin.replaced.is_empty() {
+                writer.count(origin.replaced.len());
+                for incarnation in &origin.replaced {
+                    writer.u64(incarnation.as_u64());
+                }
+            }
         }
     }
     writer.count(ledger.milestones.len());
@@ -229,6 +236,14 @@ fn read_ledger(reader: &mut Reader<'_>, limits: LedgerLimits) -> Result<Ledger, 
     ledger.origin = match reader.u8()? {
         0 => None,
         1 => Some(read_origin(reader, &ledger.patterns, limits)?),
+        2 => {
+            let mut origin = read_origin(reader, &ledger.patterns, limits)?;
+            for _ in 0..reader.count(8)? {
+                let incarnation = Incarnation::from_random(reader.u64()?);
+                origin.replaced.push(incarnation);
+            }
+            Some(origin)
+        }
         _ => return Err(DecodeError::Invalid("origin marks")),
     };
     for _ in 0..reader.count(24)? {
@@ -259,6 +274,7 @@ fn read_origin(
     Ok(OriginMarks {
         incarnation,
         head,
+        replaced: Vec::new(),
         everything,
         marks,
     })

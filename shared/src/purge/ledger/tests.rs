@@ -188,6 +188,51 @@ fn r9_the_ledger_knows_how_far_it_has_been_told_by_the_origin_and_so_does_its_sn
 }
 
 #[test]
+fn r9_what_was_produced_under_a_lost_history_of_the_origin_is_dropped_once_the_edge_knows() {
+    let origin = |incarnation, sequence| Epoch {
+        incarnation: Incarnation::from_random(incarnation),
+        sequence: Sequence::new(sequence),
+    };
+    let told = |epoch| Purge {
+        origin_epoch: Some(epoch),
+        ..hard(&["surrogate-key:region:NY"])
+    };
+    let mut edge = ledger();
+    edge.append(told(origin(1, 8)));
+    edge.append(told(origin(2, 1)));
+    // An instance that has not noticed answers, after the edge was told of the new history.
+    let check = |edge: &Ledger| {
+        for (produced_at, verdict) in [
+            (origin(1, 9), Verdict::Dropped),
+            (origin(2, 1), Verdict::Untouched),
+            (origin(3, 0), Verdict::Untouched), // newer than what the edge knows of
+        ] {
+            let fence = Fence {
+                filled_at: edge.epoch(),
+                produced_at: Some(produced_at),
+            };
+            assert_eq!(edge.verdict(&fence, &plan()), verdict, "{produced_at}");
+        }
+    };
+    check(&edge);
+    // A purge of the lost history that is late changes nothing of that.
+    edge.append(told(origin(1, 10)));
+    assert_eq!(edge.origin_head(), Some(origin(2, 1)));
+    check(&edge);
+    let bytes = Update::Snapshot(edge.clone()).encode();
+    let Ok(Update::Snapshot(copy)) = Update::decode(&bytes, LedgerLimits::default()) else {
+        panic!("a snapshot is read back");
+    };
+    check(&copy);
+    assert_eq!(Update::Snapshot(copy).encode(), bytes);
+    for incarnation in 3..100 {
+        edge.append(told(origin(incarnation, 1)));
+    }
+    let bounded = bytes.len() + 15 * size_of::<u64>();
+    assert!(Update::Snapshot(edge).encode().len() <= bounded);
+}
+
+#[test]
 fn r11_above_the_cap_the_ledger_forgets_nothing_that_was_purged() {
     let limits = LedgerLimits {
         marks: 64,

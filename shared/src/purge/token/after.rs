@@ -56,17 +56,18 @@ impl Presented {
     ///
     /// Without `secrets` no token can be believed, and all are ignored.
     pub fn of(fields: &HeaderMap, secrets: Option<&TokenSecrets>) -> Self {
-        let lines = fields.get_all(AFTER_FIELD).iter();
+        let lines = fields
+            .get_all(AFTER_FIELD)
+            .iter()
+            .map(HeaderValue::as_bytes);
+        let cookies = fields.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
         let tokens = lines
-            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-            .map(<[u8]>::trim_ascii);
-        let cookies = fields.get_all(COOKIE).iter();
-        let in_cookies = cookies
-            .map(HeaderValue::as_bytes)
-            .flat_map(tokens_in_cookies);
+            .chain(cookies.flat_map(tokens_in_cookies))
+            .flat_map(|list| list.split(|byte| *byte == b','))
+            .map(<[u8]>::trim_ascii)
+            .filter(|token| !token.is_empty());
         let mut presented = Self::default();
-        let all = tokens.chain(in_cookies).filter(|token| !token.is_empty());
-        for (number, token) in all.enumerate() {
+        for (number, token) in tokens.enumerate() {
             let known = secrets.filter(|_| number < Self::MOST);
             let text = std::str::from_utf8(token).ok();
             match known

@@ -23,7 +23,12 @@ pub struct AfterCookie {
 impl AfterCookie {
     /// The cookie of `receipt`; none if the receipt has no token, for want of a secret to sign one with.
     pub fn of(receipt: &Receipt) -> Option<Self> {
-        let token = receipt.token.clone()?;
+        // Receipts come from elsewhere, too; what ours hold fits into a cookie (RFC 6265 §4.1.1).
+        let fits = |byte: u8| byte.is_ascii_graphic() && !b"\",;\\".contains(&byte);
+        let token = receipt
+            .token
+            .clone()
+            .filter(|token| token.bytes().all(fits))?;
         Some(Self {
             token,
             max_age: DeltaSeconds::minutes(1),

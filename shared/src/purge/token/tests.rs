@@ -300,6 +300,14 @@ fn a_receipt_s_token_names_the_purge_s_place_in_each_ledger() {
 fn a_cookie_holds_the_token_and_is_taken_out_of_the_others() {
     let receipt = receipt(epoch(1, 17), &[(PurgedTier::Memory, None)]);
     assert_eq!(AfterCookie::of(&receipt), None);
+    for token in ["a;b", "a\r\nb: c", "a b"] {
+        let token = Some(token.to_owned());
+        let of = Receipt {
+            token,
+            ..receipt.clone()
+        };
+        assert_eq!(AfterCookie::of(&of), None);
+    }
     let receipt = receipt.with_token(Some(&secrets(ONE)));
     let token = receipt.token.clone().unwrap();
     let cookie = AfterCookie::of(&receipt).unwrap();
