@@ -13,7 +13,7 @@ use terrace_shared::http::{
 use terrace_shared::intake::ROUTE_KEYS;
 use terrace_shared::outcome::CacheStatus;
 use terrace_shared::purge::wire::EPOCH_FIELD;
-use terrace_shared::purge::{Epoch, Lag, Verdict};
+use terrace_shared::purge::{Epoch, Lag};
 use terrace_shared::time::DeltaSeconds;
 
 use super::CacheBody;

@@ -18,7 +18,7 @@ impl Replica {
     const SILENCE: Duration = Duration::from_secs(10);
 
     /// Longest wait for a connection to listen on, and for its answer.
-    const PATIENCE: Duration = Duration::from_secs(2);
+    pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
     /// Asks about every second, and at once when there is reason to.
     pub(in crate::ledger::redis) async fn keep_asking(self: Arc<Self>) {
