@@ -135,14 +135,14 @@ async fn purge_as(
     }
     let order = understand(&body.bytes.to_vec(), token, clock::now())?;
     let (mode, scopes) = (order.purge.mode, order.purge.scopes.len());
-    let taken = edge
+    let accepted = edge
         .ledger
         .append(order)
         .await
         .map_err(|error| Refusal::of_ledger(&error))?;
     let bound = edge.routes.longest_bound();
-    let mut receipt = receipt(taken.epoch, mode, scopes, bound, clock::now());
-    receipt.again_at_ms = taken.again_at;
+    let mut receipt = receipt(accepted.epoch, mode, scopes, bound, clock::now());
+    receipt.again_at_ms = accepted.again_at;
     Ok(receipt)
 }
 
