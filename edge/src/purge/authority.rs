@@ -53,8 +53,11 @@ impl<S: LedgerStorage> Authority<S> {
     /// Records beyond [`Self::KEPT`] after which they are trimmed: a snapshot is not written for every purge.
     const SLACK: u64 = 1_000;
 
-    /// Most records in one answer; a replica that misses more gets the whole ledger.
-    const MOST_IN_DELTA: u64 = 1_000;
+    /// Records that are sent one by one in any case; a replica that misses more gets the whole ledger if that is shorter.
+    const FEW: u64 = 1_000;
+
+    /// About how many bytes each mark of a whole ledger takes.
+    const MARK: usize = 24;
 
     /// The authority over what `storage` holds.
     ///
@@ -116,17 +119,24 @@ impl<S: LedgerStorage> Authority<S> {
             return Ok(Update::Snapshot(self.ledger.clone()));
         }
         let missing = here.sequence.as_u64() - since.sequence.as_u64();
-        if since.sequence < self.forgotten || missing > Self::MOST_IN_DELTA {
+        if since.sequence < self.forgotten {
             return Ok(Update::Snapshot(self.ledger.clone()));
         }
-        let mut records = Vec::new();
-        if missing > 0 {
-            for (sequence, bytes) in self.storage.records(since.sequence)? {
-                let Ok(purge) = Purge::decode(&bytes) else {
-                    return Ok(Update::Snapshot(self.ledger.clone()));
-                };
-                records.push(Record { sequence, purge });
-            }
+        let kept = if missing > 0 {
+            self.storage.records(since.sequence)?
+        } else {
+            Vec::new()
+        };
+        let length: usize = kept.iter().map(|(_, bytes)| bytes.len()).sum();
+        if missing > Self::FEW && length > self.ledger.mark_count() * Self::MARK {
+            return Ok(Update::Snapshot(self.ledger.clone()));
+        }
+        let mut records = Vec::with_capacity(kept.len());
+        for (sequence, bytes) in kept {
+            let Ok(purge) = Purge::decode(&bytes) else {
+                return Ok(Update::Snapshot(self.ledger.clone()));
+            };
+            records.push(Record { sequence, purge });
         }
         Ok(Update::Delta {
             incarnation: here.incarnation,

@@ -127,7 +127,12 @@ impl<S: DeskStorage> Desk<S> {
             };
             if let Some((by, bytes)) = self.authority.storage_mut().scheduled_purge(number)? {
                 let purge = Purge::decode(&bytes).unwrap_or_else(|_| everything());
-                let purge = Purge { at: now, ..purge };
+                // Without its place in the origin's ledger, which may have begun anew since (R9).
+                let purge = Purge {
+                    at: now,
+                    origin_epoch: None,
+                    ..purge
+                };
                 let epoch = self.authority.append(purge.clone(), now.timestamp())?;
                 self.write(&LogEntry {
                     outcome: LogOutcome::PurgedAgain,

@@ -3,6 +3,8 @@
 //! An order travels as the purge's own bytes and a URL's query, an answer as one line of text: two versions of
 //! the worker may talk while a deployment is under way, and skip what they do not know.
 
+use std::fmt::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use terrace_shared::purge::{Epoch, Purge};
@@ -68,7 +70,7 @@ impl Order {
     pub fn query(&self) -> String {
         let mut query = query_of_name(self.by.as_deref());
         if let Some(after) = self.after {
-            query.push_str(&format!("&after={}", after.as_u64()));
+            let _ = write!(query, "&after={}", after.as_u64());
         }
         query
     }

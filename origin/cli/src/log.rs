@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use clap::{Args, Subcommand};
+use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request};
 use http_body_util::{BodyExt as _, Empty, Limited};
@@ -19,25 +19,22 @@ use terrace_shared::time::TimestampMillis;
 use crate::Failure;
 use crate::purge::Purge;
 
-/// The arguments of `terrace purge`: a purge, or the log of them.
-#[derive(Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-pub(crate) struct PurgeOrLog {
-    #[command(subcommand)]
-    log: Option<Command>,
-    #[command(flatten)]
-    purge: Option<Purge>,
+/// The arguments of `terrace purge`: a purge, or `log` and its own.
+pub(crate) enum PurgeOrLog {
+    Purge(Box<Purge>),
+    Log(Log),
 }
 
+/// What stands behind `terrace purge`, if it is no purge.
 #[derive(Subcommand)]
-enum Command {
+enum Behind {
     /// Show who purged what, newest first, and who was refused.
     Log(Log),
 }
 
 /// The arguments of `terrace purge log`.
 #[derive(Args)]
-struct Log {
+pub(crate) struct Log {
     /// The edge whose log it is.
     #[arg(
         long,
@@ -90,12 +87,39 @@ const LONGEST_ANSWER: usize = 8 << 20;
 
 impl PurgeOrLog {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        match (self.log, self.purge) {
-            (Some(Command::Log(log)), _) => log.run().await,
-            (None, Some(purge)) => purge.run().await,
-            (None, None) => Err(Failure::new("nothing was named that is to be purged")
-                .hint("`terrace purge --help` shows the forms")),
+        match self {
+            Self::Purge(purge) => purge.run().await,
+            Self::Log(log) => log.run().await,
         }
+    }
+}
+
+impl Args for PurgeOrLog {
+    fn augment_args(command: Command) -> Command {
+        Behind::augment_subcommands(Purge::augment_args(command))
+            .subcommand_required(false)
+            .arg_required_else_help(false)
+            .args_conflicts_with_subcommands(true)
+            .subcommand_negates_reqs(true)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for PurgeOrLog {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        if matches.subcommand_name().is_none() {
+            return Purge::from_arg_matches(matches).map(|purge| Self::Purge(Box::new(purge)));
+        }
+        let Behind::Log(log) = Behind::from_arg_matches(matches)?;
+        Ok(Self::Log(log))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
     }
 }
 
@@ -248,9 +272,9 @@ mod tests {
     #[test]
     fn a_purge_and_the_log_are_told_apart() {
         let log = parsed("log --token t --limit 5").unwrap();
-        assert!(matches!(log.log, Some(Command::Log(Log { limit: 5, .. }))));
+        assert!(matches!(log, PurgeOrLog::Log(Log { limit: 5, .. })));
         let purge = parsed("--token t --surrogate-key log").unwrap();
-        assert!(purge.log.is_none() && purge.purge.is_some());
+        assert!(matches!(purge, PurgeOrLog::Purge(_)));
         for wrong in ["", "--token t", "--token t --everything log --token t"] {
             assert!(parsed(wrong).is_err(), "{wrong:?}");
         }

@@ -200,8 +200,28 @@ fn old_records_are_trimmed_and_live_on_in_the_snapshot() {
     assert_eq!(again.forgotten, authority.forgotten);
     let update = again.updates(Some(epoch(7, 10_900)), || 9).unwrap();
     assert_eq!(delta(update).len(), 102);
-    for far_behind in [1, 9_000] {
-        let update = again.updates(Some(epoch(7, far_behind)), || 9).unwrap();
-        assert_eq!(snapshot(update), epoch(7, 11_002));
+    let update = again.updates(Some(epoch(7, 1)), || 9).unwrap();
+    assert_eq!(snapshot(update), epoch(7, 11_002));
+}
+
+#[test]
+fn who_is_far_behind_gets_the_records_or_the_whole_ledger_whichever_is_shorter() {
+    let mut many_keys = open(&Storage::default(), 7);
+    let mut one_key = open(&Storage::default(), 7);
+    for number in 1..=2_000 {
+        many_keys.append(purge(&number.to_string()), NOW).unwrap();
+        one_key.append(purge("a"), NOW).unwrap();
     }
+    let update = many_keys.updates(Some(epoch(7, 500)), || 9).unwrap();
+    assert_eq!(snapshot(update), epoch(7, 2_000), "its marks take less");
+    let update = one_key.updates(Some(epoch(7, 999)), || 9).unwrap();
+    assert_eq!(snapshot(update), epoch(7, 2_000));
+    let update = one_key.updates(Some(epoch(7, 1_000)), || 9).unwrap();
+    assert_eq!(delta(update).len(), 1_000);
+    // With many marks from before, the news alone are shorter.
+    for number in 2_001..=8_000 {
+        many_keys.append(purge(&number.to_string()), NOW).unwrap();
+    }
+    let update = many_keys.updates(Some(epoch(7, 6_000)), || 9).unwrap();
+    assert_eq!(delta(update).len(), 2_000);
 }

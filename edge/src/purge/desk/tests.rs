@@ -286,6 +286,23 @@ fn a_second_purge_comes_when_it_is_due_and_survives_a_restart() {
 }
 
 #[test]
+fn a_second_purge_says_nothing_of_an_origin_that_may_have_begun_anew() {
+    let storage = Storage::default();
+    let mut desk = open(&storage);
+    let mut forwarded = order("ci", "a", Some(1_000));
+    forwarded.purge.origin_epoch = Some(Epoch {
+        incarnation: Incarnation::from_random(3),
+        sequence: Sequence::new(9),
+    });
+    let _ = take(&mut desk, forwarded, 0);
+    desk.run_due(at(1_000)).unwrap();
+    let contents = storage.0.borrow();
+    let of = |number| Purge::decode(&contents.records[&number]).unwrap();
+    assert!(of(1).origin_epoch.is_some());
+    assert_eq!((of(2).origin_epoch, of(2).at), (None, at(1_000)));
+}
+
+#[test]
 fn a_storage_that_fails_at_any_write_loses_no_second_purge() {
     for writes in 0..10 {
         let storage = Storage::default();
