@@ -2,7 +2,6 @@
 //
 //   node scripts/edge.mjs [--port N] [--host 127.0.0.1] [--var NAME=VALUE]… [--persist DIRECTORY]
 //                         [--build edge/build] [--direct]
-//                         [--isolates N --registry DIRECTORY --name NAME [--ledger NAME]]
 //
 // Prints {"url": "…"} on standard output when it is up, and nothing else there: what the worker logs goes to
 // standard error. Stops on SIGINT and SIGTERM, and when its standard input closes, so that it cannot outlive
@@ -27,34 +26,12 @@ class LogToStandardError extends Log {
 }
 
 /**
- * Starts a data centre: `isolates` of the worker, which share one Cache API and come to it directly, without assets.
- *
- * Data centres with the same `registry` find each other by `name`; one with `ledger` uses the Durable Object of the data
- * centre of that name in place of its own, as all data centres of the network do.
- */
-export async function startCentre({ isolates, registry, name, ledger, ...options }) {
-  const names = Array.from({ length: isolates }, (_, number) => (number === 0 ? name : `${name}-${number}`));
-  return startEdge({ ...options, direct: true, names, registry, ledger: ledger ?? name });
-}
-
-/**
  * Starts the worker; `dispose()` of what it gives back stops it. Miniflare restarts a workerd that dies, and says so.
  *
  * Requests come through a worker of Miniflare's that compresses answers and shows errors prettily, and before that through
  * two for the assets. With `direct` they come to the worker itself, which then has no assets.
  */
-export async function startEdge({
-  port = 0,
-  host = "127.0.0.1",
-  vars = {},
-  persist,
-  assets = true,
-  direct = false,
-  build = "edge/build",
-  names = ["terrace"],
-  registry,
-  ledger,
-} = {}) {
+export async function startEdge({ port = 0, host = "127.0.0.1", vars = {}, persist, assets = true, direct = false, build = "edge/build" } = {}) {
   for (const path of [`${build}/index.js`, `${build}/index_bg.wasm`, "edge/assets"]) {
     if (!existsSync(path)) throw new Error(`${path} is missing, the worker is not built: run make start`);
   }
@@ -62,11 +39,6 @@ export async function startEdge({
   const { workerOptions, externalWorkers } = unstable_getMiniflareWorkerOptions("wrangler.toml");
   process.env.TERRACE_WORKERD = workerd.default;
   process.env.MINIFLARE_WORKERD_PATH = resolve("scripts/workerd.sh");
-  const objectOf = (name) => {
-    if (!ledger || ledger === name) return {};
-    const { PURGE, ...others } = workerOptions.durableObjects;
-    return { durableObjects: { ...others, PURGE: { ...PURGE, scriptName: ledger } } };
-  };
   const handlersBefore = SIGNALS.map((signal) => process.listeners(signal));
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
@@ -77,22 +49,20 @@ export async function startEdge({
       logRequests: false,
       handleStructuredLogs: ({ message }) => console.error(message),
       resourcePersistencePath: persist,
-      unsafeDevRegistryPath: registry,
       workers: [
-        ...names.map((name) => ({
+        {
           ...workerOptions,
           // Miniflare puts two more workers before one with assets, which a measurement would measure.
           ...(assets && !direct ? {} : { assets: undefined }),
-          ...objectOf(name),
           unsafeDirectSockets: direct ? [{ host, port: 0 }] : undefined,
-          name,
+          name: "terrace",
           rootPath: build,
           modules: [
             { type: "ESModule", path: "index.js" },
             { type: "CompiledWasm", path: "index_bg.wasm" },
           ],
           bindings: { ...workerOptions.bindings, ...vars },
-        })),
+        },
         ...(externalWorkers ?? []),
       ],
     }),
@@ -104,8 +74,8 @@ export async function startEdge({
     }
   });
   const ready = await miniflare.ready;
-  const urls = direct ? await Promise.all(names.map((name) => miniflare.unsafeGetDirectURL(name))) : [ready];
-  return { url: urls[0].origin, urls: urls.map((url) => url.origin), dispose: () => miniflare.dispose() };
+  const url = direct ? await miniflare.unsafeGetDirectURL("terrace") : ready;
+  return { url: url.origin, dispose: () => miniflare.dispose() };
 }
 
 async function main() {
@@ -117,10 +87,6 @@ async function main() {
       persist: { type: "string" },
       build: { type: "string" },
       direct: { type: "boolean" },
-      isolates: { type: "string" },
-      registry: { type: "string" },
-      name: { type: "string", default: "terrace" },
-      ledger: { type: "string" },
     },
   });
   const vars = Object.fromEntries(
@@ -130,12 +96,8 @@ async function main() {
       return [pair.slice(0, equals), pair.slice(equals + 1)];
     }),
   );
-  const { host, persist, build, direct, registry, name, ledger } = values;
-  const options = { port: Number(values.port), host, vars, persist, build };
-  const isolates = Number(values.isolates ?? 0);
-  const starting = isolates
-    ? startCentre({ ...options, isolates, registry, name, ledger })
-    : startEdge({ ...options, direct });
+  const { host, persist, build, direct } = values;
+  const starting = startEdge({ port: Number(values.port), host, vars, persist, build, direct });
   let stopping;
   const stop = () => {
     stopping ??= starting
@@ -146,7 +108,7 @@ async function main() {
   for (const signal of SIGNALS) process.on(signal, stop);
   process.stdin.on("end", stop).on("close", stop).resume();
   const edge = await starting;
-  console.log(JSON.stringify(isolates ? { url: edge.url, urls: edge.urls } : { url: edge.url }));
+  console.log(JSON.stringify({ url: edge.url }));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
