@@ -2,11 +2,9 @@
 //
 //   node scripts/edge.mjs [--port N] [--host 127.0.0.1] [--var NAME=VALUE]… [--persist DIRECTORY]
 //                         [--build edge/build] [--direct] [--isolates N] [--before-ledger FILE]
-//                         [--registry DIRECTORY --name NAME [--ledger NAME]]
 //
 // With --isolates there are several workers that share one ledger and one Cache API, as the isolates of a data centre
-// do; with --registry it is one data centre of several. With --before-ledger the class LedgerProxy of that module stands
-// between them and the ledger, which it has as LEDGER.
+// do. With --before-ledger the class LedgerProxy of that module stands between them and the ledger, which it has as LEDGER.
 //
 // Prints {"url": "…", "isolates": ["…"]} on standard output when it is up, and nothing else there: what the worker logs goes to
 // standard error. Stops on SIGINT and SIGTERM, and when its standard input closes, so that it cannot outlive
@@ -31,59 +29,38 @@ class LogToStandardError extends Log {
 }
 
 /**
- * Starts a data centre: `isolates` of the worker, which share one Cache API and come to it directly, without assets.
- *
- * Data centres with the same `registry` find each other by `name`; one with `ledger` uses the Durable Object of the data
- * centre of that name in place of its own, as all data centres of the network do.
- */
-export async function startCentre({ isolates, name, ...options }) {
-  return startEdge({ ...options, direct: true, names: namesOf(isolates, name) });
-}
-
-const namesOf = (isolates, name) => Array.from({ length: isolates }, (_, n) => (n === 0 ? name : `${name}-${n + 1}`));
-
-/**
  * Starts the worker; `dispose()` of what it gives back stops it. Miniflare restarts a workerd that dies, and says so.
  *
  * Requests come through a worker of Miniflare's that compresses answers and shows errors prettily, and before that through
  * two for the assets. With `direct` they come to the worker itself, which then has no assets.
  */
-export async function startEdge({
-  port = 0,
-  host = "127.0.0.1",
-  vars = {},
-  persist,
-  assets = true,
-  direct = false,
-  build = "edge/build",
-  names = ["terrace"],
-  registry,
-  ledger = names[0],
-  beforeLedger,
-} = {}) {
+export async function startEdge({ port = 0, host = "127.0.0.1", vars = {}, persist, assets = true, direct = false, build = "edge/build", isolates = 1, beforeLedger } = {}) {
   for (const path of [`${build}/index.js`, `${build}/index_bg.wasm`, "edge/assets"]) {
     if (!existsSync(path)) throw new Error(`${path} is missing, the worker is not built: run make start`);
   }
   // Bindings, Durable Objects and assets come from wrangler.toml; only what is code is named here.
   const { workerOptions, externalWorkers } = unstable_getMiniflareWorkerOptions("wrangler.toml");
-  process.env.TERRACE_WORKERD = workerd.default;
-  process.env.MINIFLARE_WORKERD_PATH = resolve("scripts/workerd.sh");
-  /** Miniflare's own port leads to the first worker; the others have only their own. */
-  const isDirect = (n) => direct || n > 0;
-  const own = workerOptions.durableObjects.PURGE;
-  const there = { ...own, scriptName: ledger };
-  const before = { className: "LedgerProxy", scriptName: "ledger-proxy" };
-  const objectsOf = (name) => {
-    if (!beforeLedger) return { PURGE: name === ledger ? own : there };
-    return name === ledger ? { PURGE: before, OWN: own } : { PURGE: before };
+  const ledger = { className: "PurgeObject", scriptName: "terrace", useSQLite: true };
+  const worker = {
+    ...workerOptions,
+    rootPath: build,
+    modules: [
+      { type: "ESModule", path: "index.js" },
+      { type: "CompiledWasm", path: "index_bg.wasm" },
+    ],
+    bindings: { ...workerOptions.bindings, ...vars },
+    durableObjects: { PURGE: beforeLedger ? { className: "LedgerProxy", scriptName: "ledger-proxy" } : ledger },
   };
   const proxy = {
-    name: before.scriptName,
+    name: "ledger-proxy",
     modules: [{ type: "ESModule", path: beforeLedger && resolve(beforeLedger) }],
     compatibilityDate: workerOptions.compatibilityDate,
     bindings: vars,
-    durableObjects: { LEDGER: there, SELF: { className: before.className } },
+    durableObjects: { LEDGER: ledger, SELF: { className: "LedgerProxy" } },
   };
+  const others = Array.from({ length: isolates - 1 }, (_, n) => `terrace-${n + 2}`);
+  process.env.TERRACE_WORKERD = workerd.default;
+  process.env.MINIFLARE_WORKERD_PATH = resolve("scripts/workerd.sh");
   const handlersBefore = SIGNALS.map((signal) => process.listeners(signal));
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
@@ -94,22 +71,16 @@ export async function startEdge({
       logRequests: false,
       handleStructuredLogs: ({ message }) => console.error(message),
       resourcePersistencePath: persist,
-      unsafeDevRegistryPath: registry,
       workers: [
-        ...names.map((name, n) => ({
-          ...workerOptions,
+        {
+          ...worker,
           // Miniflare puts two more workers before one with assets, which a measurement would measure.
-          ...(assets && !isDirect(n) ? {} : { assets: undefined }),
-          unsafeDirectSockets: isDirect(n) ? [{ host, port: 0 }] : undefined,
-          durableObjects: objectsOf(name),
-          name,
-          rootPath: build,
-          modules: [
-            { type: "ESModule", path: "index.js" },
-            { type: "CompiledWasm", path: "index_bg.wasm" },
-          ],
-          bindings: { ...workerOptions.bindings, ...vars },
-        })),
+          ...(assets && !direct ? {} : { assets: undefined }),
+          unsafeDirectSockets: direct ? [{ host, port: 0 }] : undefined,
+          name: "terrace",
+          durableObjects: beforeLedger ? { ...worker.durableObjects, OWN: ledger } : { PURGE: { ...ledger, scriptName: undefined } },
+        },
+        ...others.map((name) => ({ ...worker, assets: undefined, name, unsafeDirectSockets: [{ host, port: 0 }] })),
         ...(beforeLedger ? [proxy] : []),
         ...(externalWorkers ?? []),
       ],
@@ -122,8 +93,9 @@ export async function startEdge({
     }
   });
   const ready = await miniflare.ready;
-  const urls = await Promise.all(names.map((name, n) => (isDirect(n) ? miniflare.unsafeGetDirectURL(name) : ready)));
-  return { url: urls[0].origin, isolates: urls.map((url) => url.origin), dispose: () => miniflare.dispose() };
+  const url = direct ? await miniflare.unsafeGetDirectURL("terrace") : ready;
+  const otherUrls = await Promise.all(others.map((name) => miniflare.unsafeGetDirectURL(name)));
+  return { url: url.origin, isolates: [url, ...otherUrls].map(({ origin }) => origin), dispose: () => miniflare.dispose() };
 }
 
 async function main() {
@@ -137,9 +109,6 @@ async function main() {
       direct: { type: "boolean" },
       isolates: { type: "string", default: "1" },
       "before-ledger": { type: "string" },
-      registry: { type: "string" },
-      name: { type: "string", default: "terrace" },
-      ledger: { type: "string" },
     },
   });
   const vars = Object.fromEntries(
@@ -149,12 +118,8 @@ async function main() {
       return [pair.slice(0, equals), pair.slice(equals + 1)];
     }),
   );
-  const { host, persist, build, direct, registry, name, ledger, "before-ledger": beforeLedger } = values;
-  const options = { port: Number(values.port), host, vars, persist, build, registry, ledger, beforeLedger };
-  const isolates = Number(values.isolates);
-  const starting = registry
-    ? startCentre({ ...options, isolates, name })
-    : startEdge({ ...options, direct, names: namesOf(isolates, name) });
+  const { port, host, persist, build, direct, isolates, "before-ledger": beforeLedger } = values;
+  const starting = startEdge({ port: Number(port), host, vars, persist, build, direct, isolates: Number(isolates), beforeLedger });
   let stopping;
   const stop = () => {
     stopping ??= starting

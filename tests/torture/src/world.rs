@@ -194,7 +194,7 @@ impl Centre {
         command.args(["--ledger", LEDGER, "--isolates"]);
         command.arg(plan.isolates.to_string());
         let (process, ready) = Process::start("a data centre", &mut command).await;
-        let urls = ready["isolates"].as_array().unwrap().iter();
+        let urls = ready["urls"].as_array().unwrap().iter();
         let isolates = urls.map(|url| address_in(url.as_str().unwrap())).collect();
         Self {
             isolates,
@@ -214,13 +214,12 @@ const LEDGER: &str = "terrace-ledger";
 
 async fn start_authority(plan: &Plan, registry: &Path) -> Process {
     let mut command = edge(plan, registry, LEDGER, "http://127.0.0.1:1");
-    command.args(["--isolates", "1"]);
     Process::start("the edge's ledger", &mut command).await.0
 }
 
 fn edge(plan: &Plan, registry: &Path, name: &str, origin: &str) -> Command {
     let mut command = Command::new(root().join("node_modules/.bin/node"));
-    command.arg("scripts/edge.mjs");
+    command.arg("tests/torture/centre.mjs");
     command.arg("--build").arg(&plan.build);
     command.arg("--registry").arg(registry);
     command.args(["--name", name]);
