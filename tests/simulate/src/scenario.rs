@@ -38,10 +38,7 @@ pub(crate) enum Traffic {
     /// Every isolate has something to do: 100,000 requests/s.
     Busy,
     /// The same number of requests a second in every isolate.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "only tests can check it by hand")
-    )]
+    #[cfg(test)]
     Even(u32),
 }
 

@@ -5,7 +5,9 @@ use terrace_shared::time::TimestampMillis;
 use super::{Event, Question, Simulation, Who};
 use crate::clock::Span;
 use crate::data_centre::{DataCentre, Shared};
-use crate::scenario::{Mistake, Sharing};
+#[cfg(test)]
+use crate::scenario::Mistake;
+use crate::scenario::Sharing;
 
 impl Simulation<'_> {
     /// How often an isolate looks for the answer to another's question (`Sharing::LOOKS`), each time somewhat later.
