@@ -8,7 +8,7 @@ CARGO_ALL := --workspace --all-features --locked
 BACKEND := target/release/examples/shop
 TERRACE := target/release/terrace
 
-.PHONY: help setup setup-test demo start replay test test-wasm deploy-check lint bench conformance fuzz torture
+.PHONY: help setup setup-test demo start replay test test-wasm deploy-check lint bench conformance simulate fuzz torture
 
 help:
 	@echo 'make start         the demo: browser, edge, service, memory, Redis and database, until Ctrl-C'
@@ -16,6 +16,7 @@ help:
 	@echo 'make replay        requests against the demo: TRACE=file.trace.xz, or a Zipf stream without one'
 	@echo 'make bench         benchmarks, written to bench/results.md'
 	@echo 'make conformance   the public HTTP cache tests, written to conformance/results.md; PEERS=1: other caches too'
+	@echo 'make simulate      the ledger at the scale of a CDN, written to docs/scale.md: SEED=1 for other random numbers'
 	@echo 'make fuzz          every parser under a fuzzer: SECONDS_EACH=60 for each, or only TARGET=name'
 	@echo 'make torture       purges under faults: MINUTES=10 TOPOLOGY=standalone|sentinel|cluster SEED=n; BREAK=R1 breaks a rule'
 	@echo 'make lint          format, clippy and documentation, as in CI'
@@ -75,6 +76,9 @@ conformance: setup
 	$(if $(PEERS),@bash scripts/setup.sh peers)
 	@$(ENV) cargo build --release --locked -p terrace-cli --all-features --bin terrace
 	@$(ENV) node conformance/run.mjs $(if $(PEERS),--peers) $(if $(UPDATE),--update) $(if $(SUITE),--suite $(SUITE))
+
+simulate:
+	@$(ENV) cargo run --release --locked -p terrace-simulate -- --seed $(or $(SEED),1) --write docs/scale.md
 
 torture: export MINUTES ?= 10
 torture: export TOPOLOGY ?= standalone

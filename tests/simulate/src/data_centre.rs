@@ -36,8 +36,11 @@ impl DataCentre {
     pub(crate) const READ: Span = Span::millis(3);
     pub(crate) const WRITE: Span = Span::millis(5);
 
-    /// A claim that is older than this was made by an isolate that is no more.
-    const CLAIM: Span = Span::seconds(1);
+    /// How much the clocks of isolates may differ: what another one asked counts as so much older (`Sharing::SKEW`).
+    pub(crate) const SKEW: Milliseconds = Milliseconds::new(100);
+
+    /// A claim that is older than this was made by an isolate that is no more (`Sharing::COURTESY`).
+    const CLAIM: Span = Span::millis(500);
 
     /// How long records are kept together; new isolates take the whole ledger of that time and go on from there.
     const TOGETHER: Span = Span::seconds(60);
@@ -64,17 +67,23 @@ impl DataCentre {
         let Some(recent) = &self.recent else {
             return Vec::new();
         };
+        let skewed = |shared: &Shared| Shared {
+            confirmed_at: Moment::of(shared.confirmed_at)
+                .before(Span::from(Self::SKEW))
+                .timestamp(),
+            ..shared.clone()
+        };
         let young = now.timestamp().saturating_since(recent.confirmed_at) <= refresh_after;
         match sharing {
             Sharing::None => Vec::new(),
-            Sharing::Entry if young && recent.follows(position) => vec![recent.clone()],
+            Sharing::Entry if young && recent.follows(position) => vec![skewed(recent)],
             Sharing::Entry => Vec::new(),
-            Sharing::Claimed | Sharing::Regional if recent.follows(position) => {
-                vec![recent.clone()]
+            Sharing::Together | Sharing::Regional if recent.follows(position) => {
+                vec![skewed(recent)]
             }
-            Sharing::Claimed | Sharing::Regional => match &self.whole {
+            Sharing::Together | Sharing::Regional => match &self.whole {
                 Some(whole) if recent.follows(Some(whole.head)) => {
-                    vec![whole.clone(), recent.clone()]
+                    vec![skewed(whole), skewed(recent)]
                 }
                 _ => Vec::new(),
             },
@@ -112,7 +121,7 @@ impl DataCentre {
                     self.recent = Some(answer);
                 }
             }
-            (Sharing::Claimed | Sharing::Regional, News::Snapshot(_), _) => {
+            (Sharing::Together | Sharing::Regional, News::Snapshot(_), _) => {
                 let since = answer.head;
                 if is_newer {
                     self.recent = Some(Shared {
@@ -123,13 +132,13 @@ impl DataCentre {
                 }
                 self.whole = Some(answer);
             }
-            (Sharing::Claimed | Sharing::Regional, News::Delta { since }, Some(recent))
+            (Sharing::Together | Sharing::Regional, News::Delta { since }, Some(recent))
                 if recent.goes_on_with(*since, answer.head, most_in_delta, now) =>
             {
                 recent.head = recent.head.max(answer.head);
                 recent.confirmed_at = recent.confirmed_at.max(answer.confirmed_at);
             }
-            (Sharing::Claimed | Sharing::Regional, News::Delta { .. }, _) => {
+            (Sharing::Together | Sharing::Regional, News::Delta { .. }, _) => {
                 if is_newer {
                     self.recent = Some(answer);
                 }
@@ -209,7 +218,7 @@ mod tests {
     #[test]
     fn answers_are_put_together_and_a_new_isolate_goes_on_from_the_whole_ledger() {
         let mut centre = DataCentre::new(Region::Africa, Span::ZERO);
-        let sharing = Sharing::Claimed;
+        let sharing = Sharing::Together;
         centre.put(sharing, answer(News::Snapshot(None), 5, 0), 1_000, at(0));
         centre.put(
             sharing,
@@ -246,7 +255,7 @@ mod tests {
     fn a_claim_is_seen_once_it_is_written_and_lapses() {
         let mut centre = DataCentre::new(Region::Africa, Span::ZERO);
         centre.claim(at(5));
-        for (now, claimed) in [(4, false), (5, true), (1_004, true), (1_005, false)] {
+        for (now, claimed) in [(4, false), (5, true), (504, true), (505, false)] {
             assert_eq!(centre.is_claimed(at(now)), claimed, "{now}");
         }
     }

@@ -20,8 +20,8 @@ pub(crate) struct Figures {
     /// Of all visitors' requests, in parts of a hundred: those that waited for the ledger.
     pub(crate) waited_percent: f64,
     pub(crate) waits: Quantiles,
-    /// Requests that were answered although the view was beyond its bound, as the policy says.
-    pub(crate) lagged: u64,
+    /// Those that were answered although the view was beyond its bound, as the policy says.
+    pub(crate) lagged_percent: f64,
     /// Times an isolate brought its view up to date, and records it took over thereby.
     pub(crate) refreshes_per_second: f64,
     pub(crate) records_applied_per_second: f64,

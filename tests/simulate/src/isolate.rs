@@ -22,6 +22,9 @@ pub(crate) struct Isolate {
     confirmed_at: Option<TimestampMillis>,
     /// When the newest question was asked that is not answered yet.
     pub(crate) asking_since: Option<TimestampMillis>,
+    /// When a question was last found to get no answer, and when that was first so; none since there has been one.
+    failed_at: Option<TimestampMillis>,
+    failing_since: Option<Moment>,
     /// All questions that are not answered yet.
     open: Vec<TimestampMillis>,
     /// From which age on it refreshes its view: what is configured, and some more so that not all ask at once.
@@ -51,6 +54,9 @@ impl Isolate {
     /// A question without an answer is given up after this long (`View::PATIENCE`).
     pub(crate) const PATIENCE: Milliseconds = Milliseconds::new(2_000);
 
+    /// For how long after a failure no request waits for an answer (`View::OUTAGE`).
+    const OUTAGE: Milliseconds = Milliseconds::new(10_000);
+
     /// How long a request beyond the bound looks for the answer to another's question (`View::COURTESY`).
     pub(crate) const COURTESY: Milliseconds = Milliseconds::new(200);
 
@@ -61,6 +67,8 @@ impl Isolate {
             replica: Replica::default(),
             confirmed_at: None,
             asking_since: None,
+            failed_at: None,
+            failing_since: None,
             open: Vec::new(),
             refresh_after,
             waiting: VecDeque::new(),
@@ -90,6 +98,13 @@ impl Isolate {
                 .is_some_and(|since| now.saturating_since(since) < length)
         };
         match self.replica.lag(now, bound) {
+            Lag::Beyond(_) | Lag::Unknown if self.is_out(now) => {
+                if asked_within(Self::PATIENCE) {
+                    Refresh::NotNeeded
+                } else {
+                    Refresh::Behind
+                }
+            }
             Lag::Beyond(_) | Lag::Unknown if asked_within(Self::COURTESY) => Refresh::Soon,
             Lag::Beyond(_) | Lag::Unknown => Refresh::First,
             Lag::Within if self.replica.lag(now, self.refresh_after) == Lag::Within => {
@@ -102,15 +117,42 @@ impl Isolate {
 
     /// From when on a request would find something to do about the view.
     pub(crate) fn due(&self, now: Moment, bound: Milliseconds) -> Moment {
-        let Some(confirmed_at) = self.confirmed_at else {
-            return now;
-        };
+        let later =
+            |due: TimestampMillis| Moment::of(due.saturating_add(Milliseconds::new(1))).max(now);
+        if !self.is_within(now, bound) {
+            return match (self.failed_at, self.asking_since) {
+                (Some(failed), Some(since)) if self.is_out(now.timestamp()) => {
+                    let given_up = since.saturating_add(Self::PATIENCE);
+                    later(given_up.min(failed.saturating_add(Self::OUTAGE)))
+                }
+                _ => now,
+            };
+        }
+        let confirmed_at = self.confirmed_at.unwrap_or_default();
         let beyond = confirmed_at.saturating_add(bound);
         let due = match self.asking_since {
             Some(since) => since.saturating_add(Self::PATIENCE).min(beyond),
             None => confirmed_at.saturating_add(self.refresh_after).min(beyond),
         };
-        Moment::of(due.saturating_add(Milliseconds::new(1))).max(now)
+        later(due)
+    }
+
+    /// Notes that a question got no answer, or none that helps.
+    pub(crate) fn fail(&mut self, now: Moment) {
+        self.failed_at = Some(now.timestamp());
+        self.failing_since = self.failing_since.or(Some(now));
+    }
+
+    /// Since when questions get no answer; asked once there is one again.
+    pub(crate) fn end_failing(&mut self) -> Option<Moment> {
+        self.failed_at = None;
+        self.failing_since.take()
+    }
+
+    /// Whether requests go on without an answer.
+    pub(crate) fn is_out(&self, now: TimestampMillis) -> bool {
+        self.failed_at
+            .is_some_and(|at| now.saturating_since(at) < Self::OUTAGE)
     }
 
     /// Notes that a question is asked at `now`.

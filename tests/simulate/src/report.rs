@@ -49,9 +49,10 @@ pub(crate) fn run(seed: u64, only: Option<&str>, output: Output) -> Result<(), R
     }
     let mut broken = 0;
     let mut parts = vec![("prices", prices())];
+    let mut known = Vec::new();
     for table in &tables {
         eprintln!("{}: {} scenarios", table.name, table.scenarios.len());
-        let figures = simulate(&table.scenarios, seed);
+        let figures = simulate(&table.scenarios, seed, &mut known);
         broken += figures.iter().filter(|figures| is_broken(figures)).count();
         match output {
             Output::Json => {
@@ -84,28 +85,40 @@ pub(crate) fn run(seed: u64, only: Option<&str>, output: Output) -> Result<(), R
     Ok(())
 }
 
-/// The figures of each scenario, in order; as many at once as there are cores.
-fn simulate(scenarios: &[Scenario], seed: u64) -> Vec<Figures> {
+/// The figures of each scenario, in order; as many at once as there are cores, and those `known` not again.
+fn simulate(
+    scenarios: &[Scenario],
+    seed: u64,
+    known: &mut Vec<(Scenario, Figures)>,
+) -> Vec<Figures> {
+    let new: Vec<&Scenario> = scenarios
+        .iter()
+        .filter(|scenario| find(known, scenario).is_none())
+        .collect();
     let next = AtomicUsize::new(0);
-    let done = Mutex::new(Vec::new());
+    let done = Mutex::new(known);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some((place, scenario)) = {
-                    let place = next.fetch_add(1, Ordering::Relaxed);
-                    scenarios.get(place).map(|scenario| (place, scenario))
-                } {
+                while let Some(scenario) = new.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let figures = simulation::run(scenario, seed);
                     let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-                    done.push((place, figures));
+                    done.push(((*scenario).clone(), figures));
                 }
             });
         }
     });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(place, _)| *place);
-    done.into_iter().map(|(_, figures)| figures).collect()
+    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    scenarios
+        .iter()
+        .filter_map(|scenario| find(done, scenario).cloned())
+        .collect()
+}
+
+fn find<'a>(known: &'a [(Scenario, Figures)], wanted: &Scenario) -> Option<&'a Figures> {
+    let (_, figures) = known.iter().find(|(scenario, _)| scenario == wanted)?;
+    Some(figures)
 }
 
 fn is_broken(figures: &Figures) -> bool {
@@ -280,7 +293,7 @@ fn incident(scenario: &Scenario, figures: &Figures) -> Vec<String> {
         busiest(figures).1.to_string(),
         percent(figures.waited_percent),
         quantiles(&figures.waits),
-        figures.lagged.to_string(),
+        percent(figures.lagged_percent),
         figures
             .recovery_seconds
             .map_or_else(|| "–".to_owned(), |seconds| format!("{seconds:.1} s")),
@@ -312,9 +325,9 @@ fn busiest(figures: &Figures) -> (f64, u64, f64) {
 const fn sharing(sharing: Sharing) -> &'static str {
     match sharing {
         Sharing::None => "each isolate",
-        Sharing::Entry => "one entry",
-        Sharing::Claimed => "entry and claim",
-        Sharing::Regional => "regional replicas",
+        Sharing::Entry => "one of a data centre",
+        Sharing::Together => "the same, kept together",
+        Sharing::Regional => "a regional replica",
     }
 }
 
@@ -323,6 +336,7 @@ fn traffic(traffic: Traffic) -> &'static str {
         Traffic::Idle => "idle",
         Traffic::LongTail => "long tail",
         Traffic::Busy => "busy",
+        #[cfg(test)]
         Traffic::Even(_) => "even",
     }
 }

@@ -5,8 +5,8 @@ use terrace_shared::time::Milliseconds;
 use crate::clock::Span;
 use crate::network::Region;
 
-/// One simulated minute of one edge.
-#[derive(Clone, Debug)]
+/// One edge, and what is done to it while it is watched.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scenario {
     pub(crate) data_centres: u16,
     pub(crate) isolates_each: u16,
@@ -38,10 +38,7 @@ pub(crate) enum Traffic {
     /// Every isolate has something to do: 100,000 requests/s.
     Busy,
     /// The same number of requests a second in every isolate.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "only tests can check it by hand")
-    )]
+    #[cfg(test)]
     Even(u32),
 }
 
@@ -59,12 +56,12 @@ pub(crate) struct Purges {
 pub(crate) enum Sharing {
     /// Every isolate asks the authority.
     None,
-    /// An entry in the data centre's Cache API holds the newest answer; who finds it too old asks.
+    /// An entry in the data centre's Cache API holds the newest answer; who finds it too old says in another that he
+    /// asks, and asks. This is what the edge does (`purge::sharing`).
     Entry,
-    /// Besides, who asks says so in an entry of its own, answers are kept together for a minute, and whole
-    /// ledgers lie in an entry of their own.
-    Claimed,
-    /// As [`Self::Claimed`], but it is the region's replica that is asked, and the authority pushes to that.
+    /// As [`Self::Entry`], but answers are kept together for a minute, and whole ledgers in an entry of their own.
+    Together,
+    /// As [`Self::Together`], but it is the region's replica that is asked, and the authority pushes to that.
     Regional,
 }
 
@@ -83,11 +80,12 @@ pub(crate) enum Incident {
 
 /// A rule broken on purpose, which only tests do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[cfg_attr(not(test), allow(dead_code, reason = "only tests make mistakes"))]
 pub(crate) enum Mistake {
     None,
+    #[cfg(test)]
     /// A shared answer counts as young as the moment at which it was taken from the entry (against R7).
     SharedAnswersLookYoung,
+    #[cfg(test)]
     /// An answer counts as young as its arrival (against R7).
     AnswersLookYoung,
 }
@@ -109,7 +107,7 @@ impl Scenario {
             refresh_after: Milliseconds::new(1_000),
             bound: Milliseconds::new(5_000),
             incident: Incident::None,
-            measured: Span::seconds(20),
+            measured: Span::seconds(15),
             mistake: Mistake::None,
         }
     }
@@ -122,6 +120,7 @@ impl Traffic {
             Self::Idle => 100.0,
             Self::LongTail => 3_000.0,
             Self::Busy => 100_000.0,
+            #[cfg(test)]
             Self::Even(each) => return vec![f64::from(each); usize::from(data_centres)],
         };
         let weights = (1..=data_centres).map(|rank| 1.0 / f64::from(rank));

@@ -66,8 +66,8 @@ enum Event {
         isolate: usize,
         draw: u32,
     },
-    /// An isolate reads its data centre's entries, for the question it asked at that time.
-    Look(Who, TimestampMillis),
+    /// An isolate reads its data centre's entries, for the question it asked at that time, and not for the first time.
+    Look(Who, TimestampMillis, u8),
     /// A question reaches an object.
     Arrive(Box<Question>),
     /// An answer reaches its isolate; none if the object refused.
@@ -130,7 +130,7 @@ struct Scheduled {
 
 impl<'a> Simulation<'a> {
     /// Figures count from so long after the beginning.
-    const WARM_UP: Span = Span::seconds(10);
+    const WARM_UP: Span = Span::seconds(6);
 
     /// How long an isolate lives, on average.
     const LIFE: Span = Span::seconds(600);
@@ -139,7 +139,7 @@ impl<'a> Simulation<'a> {
     const WITNESSES: usize = 4;
 
     /// When an incident begins, after the warm-up.
-    const INCIDENT: Span = Span::seconds(10);
+    const INCIDENT: Span = Span::seconds(5);
 
     fn new(scenario: &'a Scenario, seed: u64) -> Self {
         let from = Moment::BEGIN.after(Self::WARM_UP);
@@ -253,7 +253,7 @@ impl<'a> Simulation<'a> {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Request { isolate, draw } => self.on_request(isolate, draw),
-            Event::Look(who, asked) => self.on_look(who, asked),
+            Event::Look(who, asked, looks) => self.on_look(who, asked, looks),
             Event::Arrive(question) => self.on_arrive(question),
             Event::Answer(question, answer) => self.on_answer(&question, answer),
             Event::Put {
@@ -285,14 +285,14 @@ impl<'a> Simulation<'a> {
         }));
     }
 
-    /// From which age on an isolate refreshes: with sharing, up to a fifth later than configured, so that not all
-    /// of a data centre look at once.
+    /// From which age on an isolate refreshes; with sharing, spread over half an interval (`Sharing::refresh_after`).
     fn refresh_after(&mut self) -> Milliseconds {
         let configured = self.scenario.refresh_after.as_u64();
         match self.scenario.sharing {
             Sharing::None => Milliseconds::new(configured),
-            Sharing::Entry | Sharing::Claimed | Sharing::Regional => {
-                Milliseconds::new(configured + self.dice.below(configured / 5 + 1))
+            Sharing::Entry | Sharing::Together | Sharing::Regional => {
+                let skew = DataCentre::SKEW.as_u64();
+                Milliseconds::new(configured + skew + self.dice.below(configured / 2 + 1))
             }
         }
     }

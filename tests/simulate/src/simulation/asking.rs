@@ -5,14 +5,16 @@ use terrace_shared::time::TimestampMillis;
 use super::{Event, Question, Simulation, Who};
 use crate::clock::Span;
 use crate::data_centre::{DataCentre, Shared};
-use crate::scenario::{Mistake, Sharing};
+#[cfg(test)]
+use crate::scenario::Mistake;
+use crate::scenario::Sharing;
 
 impl Simulation<'_> {
-    /// How long requests beyond the bound, and others, leave it until they look again for another's answer.
-    const LOOK_AGAIN_FIRST: Span = Span::millis(20);
-    const LOOK_AGAIN_BEHIND: Span = Span::millis(100);
+    /// How often an isolate looks for the answer to another's question (`Sharing::LOOKS`), each time somewhat later.
+    const LOOKS: u8 = 5;
+    const LOOK_AGAIN: Span = Span::millis(40);
 
-    pub(super) fn on_look(&mut self, who: Who, asked: TimestampMillis) {
+    pub(super) fn on_look(&mut self, who: Who, asked: TimestampMillis, looks: u8) {
         let isolate = &self.isolates[who.isolate];
         if !self.is_alive(who) || !isolate.is_open(asked) {
             return;
@@ -22,10 +24,8 @@ impl Simulation<'_> {
         let centre = &self.data_centres[usize::from(isolate.data_centre)];
         let mut found = centre.look(sharing, isolate.position(), refresh_after, self.now);
         found.retain(|shared| isolate.confirmed_at() < Some(shared.confirmed_at));
-        if self.scenario.mistake == Mistake::SharedAnswersLookYoung {
-            for shared in &mut found {
-                shared.confirmed_at = self.now.timestamp();
-            }
+        for shared in &mut found {
+            shared.confirmed_at = self.age_of_shared(shared.confirmed_at);
         }
         if !found.is_empty() {
             self.measures.note_shared(self.now);
@@ -37,18 +37,34 @@ impl Simulation<'_> {
             self.draw_request(who.isolate);
             return;
         }
-        let claims = matches!(sharing, Sharing::Claimed | Sharing::Regional);
+        let is_waited_for = !isolate.waiting.is_empty();
         let centre = &mut self.data_centres[usize::from(isolate.data_centre)];
-        if claims && centre.is_claimed(self.now) {
-            let again = if isolate.is_within(self.now, self.scenario.bound) {
-                Self::LOOK_AGAIN_BEHIND
-            } else {
-                Self::LOOK_AGAIN_FIRST
-            };
-            self.later(again, Event::Look(who, asked));
+        if is_waited_for {
+            self.ask_object(who, asked);
+        } else if centre.is_claimed(self.now) && looks < Self::LOOKS {
+            let again = Self::LOOK_AGAIN.times(f64::from(looks));
+            self.later(again, Event::Look(who, asked, looks + 1));
         } else {
             centre.claim(self.now.after(DataCentre::WRITE));
             self.ask_object(who, asked);
+        }
+    }
+
+    /// When a shared answer was true, as the isolate believes that takes it.
+    fn age_of_shared(&self, confirmed_at: TimestampMillis) -> TimestampMillis {
+        match self.scenario.mistake {
+            #[cfg(test)]
+            Mistake::SharedAnswersLookYoung => self.now.timestamp(),
+            _ => confirmed_at,
+        }
+    }
+
+    /// When an answer was true, as the isolate believes that asked.
+    fn age_of_answer(&self, confirmed_at: TimestampMillis) -> TimestampMillis {
+        match self.scenario.mistake {
+            #[cfg(test)]
+            Mistake::AnswersLookYoung => self.now.timestamp(),
+            _ => confirmed_at,
         }
     }
 
@@ -70,9 +86,7 @@ impl Simulation<'_> {
         let Some(mut answer) = answer else {
             return self.on_failure(who, question.asked);
         };
-        if self.scenario.mistake == Mistake::AnswersLookYoung {
-            answer.confirmed_at = self.now.timestamp();
-        }
+        answer.confirmed_at = self.age_of_answer(answer.confirmed_at);
         if self.scenario.sharing != Sharing::None {
             let isolate = &self.isolates[who.isolate];
             let data_centre = usize::from(isolate.data_centre);
@@ -88,7 +102,9 @@ impl Simulation<'_> {
         if self.is_alive(who) {
             self.isolates[who.isolate].close(question.asked);
             self.take(who, &[*answer]);
-            self.go_on_without(who); // only if the answer was too old, as from a replica without a lease
+            if !self.isolates[who.isolate].is_within(self.now, self.scenario.bound) {
+                self.go_on_without(who); // too old, as from a replica without a lease
+            }
             self.draw_request(who.isolate);
         }
     }
@@ -130,6 +146,9 @@ impl Simulation<'_> {
         }
         isolate.answered_at = None;
         if isolate.is_within(self.now, self.scenario.bound) {
+            if let Some(since) = isolate.end_failing() {
+                self.measures.note_lagged(self.now, since, isolate.rate);
+            }
             for came in std::mem::take(&mut isolate.waiting) {
                 self.measures.note_wait(self.now, came);
                 isolate.answered_at = Some(self.now);

@@ -27,7 +27,7 @@ pub(super) struct Measures {
     visible: Histogram<u64>,
     receipt: Histogram<u64>,
     waits: Histogram<u64>,
-    lagged: u64,
+    lagged: f64,
     refreshes: u64,
     shared: u64,
     records_applied: u64,
@@ -57,7 +57,7 @@ impl Measures {
             visible: histogram(),
             receipt: histogram(),
             waits: histogram(),
-            lagged: 0,
+            lagged: 0.0,
             refreshes: 0,
             shared: 0,
             records_applied: 0,
@@ -78,8 +78,9 @@ impl Measures {
         }
     }
 
-    pub(super) fn note_lagged(&mut self, now: Moment) {
-        self.lagged += u64::from(now >= self.from);
+    /// An isolate with so many requests a second answered them without a view within the bound since then.
+    pub(super) fn note_lagged(&mut self, now: Moment, since: Moment, rate: f64) {
+        self.lagged += now.since(since.max(self.from)).as_seconds() * rate;
         self.troubled_at = Some(now);
     }
 
@@ -254,6 +255,9 @@ impl Simulation<'_> {
             for came in std::mem::take(&mut isolate.waiting) {
                 self.measures.note_wait(self.until, came);
             }
+            if let Some(since) = isolate.end_failing() {
+                self.measures.note_lagged(self.until, since, isolate.rate);
+            }
         }
         let (authority, replicas) = self.objects.split_at(1);
         let usages = |objects: &'_ [crate::object::Object]| {
@@ -270,7 +274,7 @@ impl Simulation<'_> {
             replicas,
             waited_percent: 100.0 * rate(measures.waits.len()) / visitors,
             waits: Quantiles::of(&measures.waits),
-            lagged: measures.lagged,
+            lagged_percent: 100.0 * measures.lagged / seconds / visitors,
             refreshes_per_second: rate(measures.refreshes),
             records_applied_per_second: rate(measures.records_applied),
             snapshot_bytes_applied_per_second: rate(measures.snapshot_bytes_applied),

@@ -30,10 +30,13 @@ impl Simulation<'_> {
         if isolate.draws != draw {
             return;
         }
-        match isolate.plan(self.now, self.scenario.bound) {
-            Refresh::NotNeeded => isolate.answered_at = Some(self.now),
+        let bound = self.scenario.bound;
+        if isolate.is_within(self.now, bound) {
+            isolate.answered_at = Some(self.now); // beyond it, the policy has the origin asked
+        }
+        match isolate.plan(self.now, bound) {
+            Refresh::NotNeeded => {}
             Refresh::Behind => {
-                isolate.answered_at = Some(self.now);
                 self.begin_question(place);
             }
             Refresh::Soon => isolate.waiting.push_back(self.now),
@@ -58,8 +61,8 @@ impl Simulation<'_> {
         self.later(Span::from(Isolate::PATIENCE), Event::Patience(who, asked));
         match self.scenario.sharing {
             Sharing::None => self.ask_object(who, asked),
-            Sharing::Entry | Sharing::Claimed | Sharing::Regional => {
-                self.later(DataCentre::READ, Event::Look(who, asked));
+            Sharing::Entry | Sharing::Together | Sharing::Regional => {
+                self.later(DataCentre::READ, Event::Look(who, asked, 1));
             }
         }
         asked
@@ -83,15 +86,12 @@ impl Simulation<'_> {
         self.draw_request(who.isolate);
     }
 
-    /// The request that asked goes on with what is known, although that is beyond the bound; of the others, one asks.
+    /// There is no answer, or none that helps: requests go on with what is known, although that is beyond the bound.
     pub(super) fn go_on_without(&mut self, who: Who) {
         let isolate = &mut self.isolates[who.isolate];
-        if let Some(came) = isolate.waiting.pop_front() {
+        isolate.fail(self.now);
+        for came in std::mem::take(&mut isolate.waiting) {
             self.measures.note_wait(self.now, came);
-            self.measures.note_lagged(self.now);
-        }
-        if !isolate.waiting.is_empty() && isolate.asking_since.is_none() {
-            self.ask_first(who.isolate);
         }
     }
 
