@@ -28,8 +28,8 @@ struct Arguments {
 enum Command {
     /// Check a policy file and say all that is wrong with it.
     Check(check::Check),
-    /// Purge at the edge, and print the receipt.
-    Purge(purge::Purge),
+    /// Purge at an edge or at the origin, and print the receipt.
+    Purge(Box<purge::Purge>),
     /// Make a purge token, and what the edge must know of it.
     Token(token::Token),
     /// Send the requests of a trace to an edge, and print hit ratios and latencies.
