@@ -100,7 +100,8 @@ impl Cache {
             Ok(appended) => appended,
             Err(error) => {
                 engine.counters.purge_errors_total.add_one();
-                if let Some(entry) = again {
+                // Where the first may have been carried out, the second has to be.
+                if let (Some(entry), false) = (again, error.may_have_been_taken()) {
                     engine.cascade.unschedule(&entry).await;
                 }
                 return Err(PurgeError::Ledger(error));

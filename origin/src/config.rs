@@ -90,7 +90,8 @@ impl CacheBuilder {
     /// An edge that purges are sent on to; called again, one more. Each goes at its own pace. Default: none.
     ///
     /// With a Redis, any of the processes that name an edge sends to it, one at a time, and purges of those
-    /// that name none are sent too. An edge that is new to the ledger is purged whole once.
+    /// that name none are sent too. An edge that is new to the ledger is purged whole once. One that nobody
+    /// names any more is forgotten after a day; until then it is pending where a process names no edge itself.
     pub fn edge(mut self, edge: Edge) -> Self {
         self.edges.push(edge);
         self

@@ -221,6 +221,16 @@ pub enum LedgerError {
     NoLedger,
 }
 
+impl LedgerError {
+    /// Whether the ledger may have taken the purge all the same.
+    pub(crate) const fn may_have_been_taken(&self) -> bool {
+        match self {
+            Self::Unconfirmed { .. } => true,
+            Self::Unreachable { .. } | Self::Refused { .. } | Self::NoLedger => false,
+        }
+    }
+}
+
 /// A shared tier's call that came to nothing; it is counted, and the source is asked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum TierError {

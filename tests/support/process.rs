@@ -100,6 +100,14 @@ impl Process {
         assert!(sent.success());
     }
 
+    /// Kills it, as a crash would.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub async fn kill(mut self) {
+        timeout(PATIENCE, self.child.kill()).await.unwrap().unwrap();
+    }
+
     /// How it ended, once it has.
     ///
     /// # Panics

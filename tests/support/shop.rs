@@ -62,6 +62,11 @@ impl Shop {
         self.client.get("/stats").await.json()["namespaces"][namespace].take()
     }
 
+    /// Kills it, as a crash would.
+    pub async fn kill(self) {
+        self.process.kill().await;
+    }
+
     /// Stops it.
     pub async fn stop(self) {
         self.process.stop().await;

@@ -29,8 +29,8 @@ struct Arguments {
 enum Command {
     /// Check a policy file and say all that is wrong with it.
     Check(check::Check),
-    /// Purge at the edge, and print the receipt; or show the log of purges.
-    Purge(log::PurgeOrLog),
+    /// Purge at an edge or at the origin, and print the receipt; or show the log of purges.
+    Purge(Box<log::PurgeOrLog>),
     /// Make a purge token, and what the edge must know of it.
     Token(token::Token),
     /// Send the requests of a trace to an edge, and print hit ratios and latencies.

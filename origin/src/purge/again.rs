@@ -31,7 +31,7 @@ pub(crate) trait Agenda: Send + Sync {
         after: Milliseconds,
     ) -> BoxFuture<'a, Result<EntryId, AgendaError>>;
 
-    /// What is due now; nobody else gets it for [`CLAIM`](Self::CLAIM), and afterwards everybody again.
+    /// What is due now; nobody else gets it for [`CLAIM`], and afterwards everybody again.
     fn due(&self) -> BoxFuture<'_, Result<Due, AgendaError>>;
 
     /// Strikes off what was carried out, or shall not be.
@@ -171,3 +171,6 @@ async fn carry_out(agenda: &dyn Agenda, carrier: &Carrier, due: Due) -> Result<(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

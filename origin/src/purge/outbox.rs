@@ -154,7 +154,7 @@ impl Outbox {
             Patience::Within(longest) => longest,
         };
         if self.relays.is_empty() {
-            return self.receipts_of_others(epoch, longest).await;
+            return self.receipts_of_others(epoch, patience, longest).await;
         }
         let _hurry: Vec<_> = self.relays.iter().map(RelayHandle::hurry).collect();
         let all_told = async {
@@ -173,23 +173,35 @@ impl Outbox {
     }
 
     /// What the edges say that only other processes send to.
-    async fn receipts_of_others(&self, epoch: Epoch, longest: Duration) -> Vec<TierReceipt> {
+    async fn receipts_of_others(
+        &self,
+        epoch: Epoch,
+        patience: Patience,
+        longest: Duration,
+    ) -> Vec<TierReceipt> {
         const LOOK: Duration = Duration::from_millis(50);
         let deadline = tokio::time::Instant::now() + longest;
         loop {
             // Unreadable, nothing can be said of them.
             let edges = self.edges().await.unwrap_or_default();
-            let all_taken = edges.iter().all(|(_, progress)| progress.has_taken(epoch));
-            if all_taken || tokio::time::Instant::now() >= deadline {
-                let besides = self.unless_the_process_ends();
-                let receipt = |(edge, progress): (String, Progress)| {
-                    let state = RelayState {
-                        progress,
-                        ..RelayState::default()
-                    };
-                    receipt(&edge, &state, epoch, besides)
+            let states = edges.into_iter().map(|(edge, progress)| {
+                let state = RelayState {
+                    progress,
+                    ..RelayState::default()
                 };
-                return edges.into_iter().map(receipt).collect();
+                (edge, state)
+            });
+            let states: Vec<_> = states.collect();
+            let is_enough =
+                |state: &RelayState| state.progress.has_taken(epoch) || patience.is_over(state);
+            if states.iter().all(|(_, state)| is_enough(state))
+                || tokio::time::Instant::now() >= deadline
+            {
+                let besides = self.unless_the_process_ends();
+                let receipts = states
+                    .iter()
+                    .map(|(edge, state)| receipt(edge, state, epoch, besides));
+                return receipts.collect();
             }
             tokio::time::sleep(LOOK).await;
         }

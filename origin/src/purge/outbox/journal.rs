@@ -119,10 +119,9 @@ pub(crate) struct JournalError {
 }
 
 impl Progress {
-    /// Whether the edge has taken the purge at `epoch`, and all before it.
+    /// Whether the edge has taken the purge at `epoch`, and all before it; of another history, nothing is known.
     pub(crate) fn has_taken(&self, epoch: Epoch) -> bool {
         self.cursor.is_some_and(|cursor| {
-            // Under another history than the cursor's, everything is purged: the cursor leads there.
             cursor.epoch.incarnation == epoch.incarnation && cursor.epoch.sequence >= epoch.sequence
         })
     }
