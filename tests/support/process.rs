@@ -81,14 +81,6 @@ impl Process {
         self.child.id()
     }
 
-    /// Kills it, as a crash would.
-    ///
-    /// # Panics
-    /// When it cannot be killed.
-    pub async fn kill(mut self) {
-        self.child.kill().await.unwrap();
-    }
-
     /// Sends it SIGTERM.
     ///
     /// # Panics
