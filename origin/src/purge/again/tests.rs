@@ -1,3 +1,4 @@
+use terrace_shared::purge::token::Wanted;
 use terrace_shared::purge::{LedgerLimits, PurgeMode, Scope};
 use terrace_shared::time::TimestampMillis;
 
@@ -31,6 +32,10 @@ impl PurgeLedger for Moody {
     }
 
     fn met_later(&self, _epoch: terrace_shared::purge::Epoch) {}
+
+    fn catch_up<'a>(&'a self, _: &'a Wanted) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 fn purge(key: &str) -> Purge {

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex as SyncMutex;
+use terrace_shared::purge::token::Wanted;
 use terrace_shared::purge::{Incarnation, LedgerLimits, PurgeMode, Scope, Sequence};
 use terrace_shared::time::TimestampMillis;
 use tokio::sync::Notify;
@@ -140,6 +141,10 @@ impl PurgeLedger for Slow {
     }
 
     fn met_later(&self, _epoch: Epoch) {}
+
+    fn catch_up<'a>(&'a self, _: &'a Wanted) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// A ledger of one process, and its outbox.
