@@ -1,6 +1,6 @@
 //! Terrace's own endpoints: purge and status.
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use terrace_shared::http::BodyEnd;
 use terrace_shared::outcome::{CacheStatus, ForwardReason};
@@ -47,7 +47,7 @@ pub(crate) async fn answer(request: &web_sys::Request, edge: &Edge) -> web_sys::
             return carry_out(&Call::own(), &fields, request.body(), edge).await;
         }
         (STATUS_PATH, "GET" | "HEAD") => {
-            return send(Answer::json(http::StatusCode::OK, &status()));
+            return send(Answer::json(StatusCode::OK, &status()));
         }
         (PURGE_PATH, _) => {
             observe::count(Count::PurgeRefused);
