@@ -141,12 +141,12 @@ async fn purge_as(
         purge,
         after: request.after_ms,
     };
-    let taken = edge.ledger.append(order).await;
-    let taken = taken.map_err(|error| not_taken(&error))?;
+    let accepted = edge.ledger.append(order).await;
+    let accepted = accepted.map_err(|error| not_taken(&error))?;
     let bound = edge.routes.longest_bound();
     let receipt = Receipt {
-        again_at_ms: taken.again_at,
-        ..receipt(taken.epoch, mode, scopes, bound, clock::now())
+        again_at_ms: accepted.again_at,
+        ..receipt(accepted.epoch, mode, scopes, bound, clock::now())
     };
     Ok((request, receipt.with_token(secrets)))
 }
