@@ -224,9 +224,11 @@ async fn a_fail_over_by_sentinel_is_followed_and_keeps_what_is_true() {
         Process::start(&watched).await,
     );
     sees_purges(&one, &two).await;
+    both_listen([&watched.master]).await;
     let before = one.cache.epoch().expect("a view");
     watched.fail_over().await;
     still_sees_purges(&one, &two).await;
+    both_listen([&watched.replica]).await;
     let after = one.cache.epoch().expect("a view");
     assert_eq!(after.incarnation, before.incarnation, "nothing was lost");
     assert_eq!(two.source(2).await, Source::Memory);
@@ -254,9 +256,11 @@ async fn a_fail_over_in_a_cluster_is_followed_and_keeps_what_is_true() {
         Process::start(&cluster).await,
     );
     sees_purges(&one, &two).await;
+    both_listen(&cluster.nodes).await;
     let before = one.cache.epoch().expect("a view");
     cluster.fail_over().await;
     still_sees_purges(&one, &two).await;
+    both_listen(&cluster.nodes).await;
     let after = one.cache.epoch().expect("a view");
     assert_eq!(after.incarnation, before.incarnation, "nothing was lost");
     assert_eq!(two.source(2).await, Source::Memory);
@@ -288,6 +292,20 @@ async fn sees_purges(one: &Process, two: &Process) {
     })
     .await;
     assert_eq!(&**two.ask(1, "new").await.value, "new");
+}
+
+/// Each of the two listens to one of the servers.
+async fn both_listen(servers: impl IntoIterator<Item = &RedisServer> + Clone) {
+    eventually("both listen", async || {
+        let mut listeners = 0;
+        for server in servers.clone() {
+            let channel = ["PUBSUB", "NUMSUB", "terrace:{default}:purges:v2"];
+            let told: Option<(String, u64)> = server.call(&channel).await;
+            listeners += told.map_or(0, |(_, listeners)| listeners);
+        }
+        listeners == 2
+    })
+    .await;
 }
 
 /// After a fail-over: what one purges, the other sees.

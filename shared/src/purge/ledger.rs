@@ -60,12 +60,9 @@ impl Default for LedgerLimits {
 
 /// What brings a replica's ledger up to its authority's.
 #[derive(Clone, Debug)]
-#[cfg_attr(
-    target_pointer_width = "64",
-    expect(
-        clippy::large_enum_variant,
-        reason = "an update is taken apart where it is made or received, and kept nowhere"
-    )
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an update is taken apart where it is made or received, and kept nowhere"
 )]
 pub enum Update {
     /// The records after the sequence that the replica asked from, oldest first.

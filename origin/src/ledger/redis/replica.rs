@@ -287,8 +287,13 @@ impl Replica {
         let (Some(tail), Some(ledger)) = (tail, ledger) else {
             return Ok(());
         };
-        let bytes = tokio::task::spawn_blocking(|| Update::Snapshot(ledger).encode()).await;
-        let Ok(bytes) = bytes else {
+        let now = self.clock.now().timestamp();
+        let encode = move || {
+            let mut ledger = ledger;
+            ledger.compact(now); // what lies beyond the horizon goes no further
+            Update::Snapshot(ledger).encode()
+        };
+        let Ok(bytes) = tokio::task::spawn_blocking(encode).await else {
             return Ok(()); // the runtime ends
         };
         if bytes.len() > Self::LARGEST_SNAPSHOT {
