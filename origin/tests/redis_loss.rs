@@ -215,6 +215,25 @@ async fn in_a_redis_that_evicts_anything_no_purge_is_undone() {
 }
 
 #[tokio::test]
+async fn a_redis_that_hangs_is_waited_for_a_while_and_found_again() {
+    let server = RedisServer::start().await;
+    let one = Process::with(&server, OnLedgerLag::ServeStale).await;
+    one.source(1).await;
+    let _: Option<String> = server.call(&["CLIENT", "PAUSE", "4000", "ALL"]).await;
+    let asked = Instant::now();
+    match one.cache.purge(Purge::key("plan:1")).await {
+        Err(PurgeError::Ledger(LedgerError::Unconfirmed { .. })) => {}
+        other => panic!("{other:?}"),
+    }
+    assert!(asked.elapsed() < Duration::from_secs(4), "it gives up");
+    wait_until("it takes purges again", async || {
+        one.cache.purge(Purge::key("plan:1")).await.is_ok()
+    })
+    .await;
+    assert_eq!(*one.ask(1, "new").await.value, "new");
+}
+
+#[tokio::test]
 async fn a_server_that_may_not_write_is_not_believed_to_know_of_all_purges() {
     let server = RedisServer::start().await;
     let one = Process::start(&server).await;

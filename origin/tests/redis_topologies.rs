@@ -35,6 +35,12 @@ impl Watched {
             .call(&["CONFIG", "SET", "repl-diskless-sync-delay", "0"])
             .await;
         let replica = RedisServer::start_with(|_, _| copying).await;
+        for server in [&master, &replica] {
+            let user = [
+                "ACL", "SETUSER", "service", "on", ">its own", "+@all", "~*", "&*",
+            ];
+            let _: Option<String> = server.call(&user).await;
+        }
         eventually("the replica has a copy", async || {
             replicates(&replica).await
         })
@@ -102,7 +108,10 @@ impl Watched {
 impl Reachable for Watched {
     fn url(&self) -> String {
         let sentinels: Vec<_> = self.sentinels.iter().map(RedisServer::address).collect();
-        format!("redis+sentinel://{}/shop", sentinels.join(","))
+        format!(
+            "redis+sentinel://service:its%20own@{}/shop/1",
+            sentinels.join(",")
+        )
     }
 }
 
@@ -229,6 +238,15 @@ async fn a_fail_over_by_sentinel_is_followed_and_keeps_what_is_true() {
     watched.fail_over().await;
     still_sees_purges(&one, &two).await;
     both_listen([&watched.replica]).await;
+    let clients: Option<String> = watched.replica.call(&["CLIENT", "LIST"]).await;
+    let clients = clients.unwrap_or_default();
+    let ours = clients
+        .lines()
+        .filter(|client| client.contains(" user=service "));
+    assert!(
+        ours.filter(|client| client.contains(" db=1 ")).count() >= 4,
+        "{clients}"
+    );
     let after = one.cache.epoch().expect("a view");
     assert_eq!(after.incarnation, before.incarnation, "nothing was lost");
     assert_eq!(two.source(2).await, Source::Memory);

@@ -182,3 +182,40 @@ impl Sickness {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn an_error_says_whether_anybody_was_there() {
+        let of = |kind: io::ErrorKind| RedisError::from(io::Error::from(kind));
+        let server = |kind: ServerErrorKind| RedisError::from((ErrorKind::Server(kind), "x"));
+        for (error, sickness) in [
+            (of(io::ErrorKind::ConnectionRefused), Sickness::Absent),
+            (of(io::ErrorKind::TimedOut), Sickness::Silent),
+            (of(io::ErrorKind::ConnectionReset), Sickness::Severed),
+            (of(io::ErrorKind::UnexpectedEof), Sickness::Severed),
+            (server(ServerErrorKind::ReadOnly), Sickness::Demoted),
+            (server(ServerErrorKind::ClusterDown), Sickness::None),
+            (server(ServerErrorKind::NoScript), Sickness::None),
+            (server(ServerErrorKind::ResponseError), Sickness::None),
+            (
+                (ErrorKind::MasterNameNotFoundBySentinel, "x").into(),
+                Sickness::Absent,
+            ),
+            (
+                (ErrorKind::ClusterConnectionNotFound, "x").into(),
+                Sickness::Absent,
+            ),
+            (
+                (ErrorKind::UnexpectedReturnType, "x").into(),
+                Sickness::None,
+            ),
+        ] {
+            assert_eq!(Sickness::of(&error), sickness, "{error}");
+        }
+    }
+}
