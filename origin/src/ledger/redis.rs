@@ -9,6 +9,7 @@
 //! What all of it survives, and how: an evicted or emptied key is another incarnation; a fail-over that lost the
 //! last records is noticed by the chain of hashes over them, as soon as anybody asks who has seen them (R6).
 
+mod page;
 mod replica;
 mod scripts;
 mod tail;

@@ -1,9 +1,10 @@
 //! This process's copy of the ledger, and how purges come to it.
 
+mod loops;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use parking_lot::Mutex;
 use redis::RedisResult;
 use terrace_shared::policy::Policy;
@@ -13,9 +14,9 @@ use terrace_shared::purge::{
 use terrace_shared::time::Milliseconds;
 use tokio::sync::Notify;
 
-use super::scripts::{Basis, Keep, Lacking, Page, Scripts, SnapshotWanted};
+use super::page::SnapshotWanted;
+use super::scripts::{Keep, Lacking, Scripts};
 use super::tail::{Place, Relation, Tail, Told, read_records};
-use crate::backoff::Backoff;
 use crate::clock::{Clock, Moment};
 use crate::error::LedgerError;
 use crate::ledger::{ReplicaState, View};
@@ -54,15 +55,6 @@ enum CaughtUp {
 }
 
 impl Replica {
-    /// Shortest and longest pause between questions that fail.
-    const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-
-    /// Longest silence on the channel before the connection is tried.
-    const SILENCE: Duration = Duration::from_secs(10);
-
-    /// Longest wait for a connection to listen on, and for its answer.
-    const PATIENCE: Duration = Duration::from_secs(2);
-
     /// Largest snapshot that is written; every limit at once takes less.
     const LARGEST_SNAPSHOT: usize = 16 << 20;
 
@@ -313,98 +305,5 @@ impl Replica {
         };
         self.view
             .change(|replica| news.iter().try_for_each(|record| replica.push(record)))
-    }
-
-    /// Asks about every second, and at once when there is reason to.
-    pub(super) async fn keep_asking(self: Arc<Self>) {
-        let mut backoff = Backoff::new(Self::PAUSES.0, Self::PAUSES.1);
-        loop {
-            match self.catch_up().await {
-                Ok(()) => {
-                    self.redis.health.succeeded();
-                    self.view.compact(self.clock.now().timestamp());
-                    backoff.reset();
-                    let pause = self.refresh.mul_f64(0.9 + 0.2 * fastrand::f64());
-                    tokio::select! {
-                        () = tokio::time::sleep(pause) => {}
-                        () = self.nudge.notified() => {}
-                    }
-                }
-                Err(error) => {
-                    self.redis.health.failed(&error, &self.clock);
-                    tokio::time::sleep(backoff.next_pause()).await;
-                }
-            }
-        }
-    }
-
-    /// Listens for purges; connects again whenever that ends.
-    pub(super) async fn keep_listening(self: Arc<Self>) {
-        let mut backoff = Backoff::new(Self::PAUSES.0, Self::PAUSES.1);
-        loop {
-            if self.listen(&mut backoff).await.is_err() {
-                tokio::time::sleep(backoff.next_pause()).await;
-            }
-        }
-    }
-
-    async fn listen(&self, backoff: &mut Backoff) -> Result<(), ()> {
-        let connected = tokio::time::timeout(Self::PATIENCE, async {
-            let server = self.redis.connection.server_to_listen_to().await?;
-            let mut pubsub = server.get_async_pubsub().await?;
-            pubsub.subscribe(self.scripts.channel()).await?;
-            RedisResult::Ok(pubsub.split())
-        });
-        let (mut sink, mut messages) = connected.await.map_err(drop)?.map_err(drop)?;
-        backoff.reset();
-        self.nudge.notify_one(); // whatever was told before this connection listened
-        loop {
-            match tokio::time::timeout(Self::SILENCE, messages.next()).await {
-                Ok(Some(message)) => {
-                    let relation = match Told::parse(message.get_payload_bytes()) {
-                        Some(told) => self.take(told),
-                        None => Relation::Unclear,
-                    };
-                    if relation == Relation::Unclear {
-                        self.nudge.notify_one();
-                    }
-                }
-                Ok(None) => return Err(()),
-                Err(_) => {
-                    let pong = tokio::time::timeout(Self::PATIENCE, sink.ping::<redis::Value>());
-                    pong.await.map_err(drop)?.map_err(drop)?;
-                }
-            }
-        }
-    }
-}
-
-impl Page {
-    /// Whether its records follow on from a replica that ends with `asked`.
-    fn follows(&self, asked: &Tail) -> bool {
-        matches!(self.basis, Basis::Tail)
-            && asked.incarnation == self.incarnation
-            && asked.head == self.base
-    }
-
-    /// The ledger that its basis and its records make; none if they do not fit.
-    fn into_ledger(self, records: &[Record], limits: LedgerLimits) -> Option<Ledger> {
-        let base = Epoch {
-            incarnation: self.incarnation,
-            sequence: self.base,
-        };
-        let mut ledger = match self.basis {
-            Basis::Snapshot(bytes) => match Update::decode(&bytes, limits) {
-                Ok(Update::Snapshot(ledger)) if ledger.epoch() == base => ledger,
-                Ok(Update::Snapshot(_) | Update::Delta { .. }) | Err(_) => return None,
-            },
-            Basis::Tail | Basis::Nothing => {
-                Ledger::starting_at(self.incarnation, self.base, limits)
-            }
-        };
-        for record in records {
-            ledger.apply(record).ok()?;
-        }
-        Some(ledger)
     }
 }

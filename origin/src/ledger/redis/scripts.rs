@@ -4,6 +4,7 @@ use redis::aio::ConnectionLike;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, Script, ServerErrorKind};
 use terrace_shared::purge::{Incarnation, Sequence};
 
+use super::page::{Basis, Page, SnapshotWanted};
 use super::tail::{Chain, Place, Tail};
 
 /// The scripts, with the names of what they work on.
@@ -33,44 +34,6 @@ pub(super) enum Lacking {
     Page(Page),
     /// The replica knows purges that this ledger has lost, or the ledger has lost a part of itself.
     Lost(Incarnation),
-}
-
-/// Records in their order, and what they follow.
-#[derive(Debug)]
-pub(super) struct Page {
-    pub(super) incarnation: Incarnation,
-    pub(super) basis: Basis,
-    /// The number that the records follow.
-    pub(super) base: Sequence,
-    /// The last of them, or `base`.
-    pub(super) last: Sequence,
-    /// The chain there.
-    pub(super) chain: Chain,
-    /// One that the ledger does not have any more is none.
-    pub(super) records: Vec<Option<Vec<u8>>>,
-    /// Where the ledger stands; past `last` if there is more to ask for.
-    pub(super) head: Sequence,
-    pub(super) snapshot: SnapshotWanted,
-}
-
-/// What a page's records follow.
-#[derive(Debug)]
-pub(super) enum Basis {
-    /// The replica's own head.
-    Tail,
-    /// The snapshot with these bytes.
-    Snapshot(Vec<u8>),
-    /// Records that nobody knows any more.
-    Nothing,
-}
-
-/// Whether the ledger wants a snapshot from this replica.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum SnapshotWanted {
-    /// It does.
-    Yes,
-    /// It does not, or has asked another one.
-    No,
 }
 
 /// How much the key holds.
