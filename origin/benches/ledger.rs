@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use appender::{LEDGER, Limits, append, exactly};
+use appender::{LEDGER, Limits, append, connect, exactly};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use support::{RedisServer, wait_until};
 use terrace_origin::{Cache, Epoch, Policy, Purge, Redis};
@@ -27,12 +27,6 @@ async fn cache(server: &RedisServer) -> Cache {
     built.expect("built")
 }
 
-async fn connection(server: &RedisServer) -> redis::aio::MultiplexedConnection {
-    let client = redis::Client::open(server.url()).expect("an address");
-    let connected = client.get_multiplexed_async_connection().await;
-    connected.expect("Redis answers")
-}
-
 /// Some of the many tags that a shop purges.
 fn tags(number: usize) -> impl Iterator<Item = String> {
     (0..TAGS).map(move |tag| format!("product:{}", (number * TAGS + tag) % 50_000))
@@ -43,7 +37,7 @@ fn accepted(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let server = runtime.block_on(RedisServer::start());
     let cache = runtime.block_on(cache(&server));
-    let raw = runtime.block_on(connection(&server));
+    let raw = runtime.block_on(connect(&server.url()));
     let nothing = redis::Script::new("return redis.call('INCR', KEYS[1])");
     let load = async { nothing.prepare_invoke().load_async(&mut raw.clone()).await };
     let hash = runtime.block_on(load).expect("loaded");
@@ -111,7 +105,7 @@ fn catch_up(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let server = runtime.block_on(RedisServer::start());
     let head = runtime.block_on(async {
-        let mut redis = connection(&server).await;
+        let mut redis = connect(&server.url()).await;
         let purges = (0..RECORDS).map(|number| exactly(&format!("plan:v1:{number}")));
         let head = append(&mut redis, purges, Limits::USUAL).await;
         copy(&server, LEDGER, "records").await;

@@ -7,7 +7,7 @@ mod support;
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use appender::{Limits, append, exactly};
+use appender::{Limits, append, connect, exactly};
 use process::Process;
 use support::{RedisServer, wait_until};
 use terrace_origin::Redis;
@@ -113,11 +113,7 @@ async fn a_process_that_slept_through_thousands_of_purges_believes_nothing_that_
     sleeper.signal("-STOP");
     let stopped = std::time::Instant::now();
 
-    let client = redis::Client::open(server.url()).expect("an address");
-    let mut redis = client
-        .get_multiplexed_async_connection()
-        .await
-        .expect("Redis answers");
+    let mut redis = connect(&server.url()).await;
     append(&mut redis, [exactly("plan:1")], Limits::USUAL).await;
     let others = (0..9_000).map(|number| exactly(&format!("other:{number}")));
     append(&mut redis, others, Limits::USUAL).await;

@@ -4,7 +4,7 @@ mod appender;
 mod process;
 mod support;
 
-use appender::{LEDGER, Limits, append, exactly};
+use appender::{LEDGER, Limits, append, connect, exactly};
 use process::Process;
 use support::{RedisServer, wait_until};
 use terrace_origin::{Purge, Source};
@@ -18,12 +18,6 @@ const SMALL: Limits = Limits {
 /// Another key's purges: what they name is nobody's here.
 fn others(count: u32) -> impl Iterator<Item = terrace_shared::purge::Purge> {
     (0..count).map(|number| exactly(&format!("other:{number}")))
-}
-
-async fn connection(server: &RedisServer) -> redis::aio::MultiplexedConnection {
-    let client = redis::Client::open(server.url()).expect("an address");
-    let connected = client.get_multiplexed_async_connection().await;
-    connected.expect("Redis answers")
 }
 
 async fn number(server: &RedisServer, field: &str) -> u64 {
@@ -43,7 +37,7 @@ async fn level(server: &RedisServer, process: &Process) {
 #[tokio::test]
 async fn a_process_that_starts_late_takes_the_snapshot_and_believes_what_is_still_true() {
     let server = RedisServer::start().await;
-    let mut redis = connection(&server).await;
+    let mut redis = connect(&server.url()).await;
     let one = Process::start(&server).await;
     one.source(1).await;
     one.source(2).await;
@@ -74,7 +68,7 @@ async fn a_process_that_starts_late_takes_the_snapshot_and_believes_what_is_stil
 #[tokio::test]
 async fn without_snapshots_the_oldest_records_go_and_what_they_could_have_named_is_dropped() {
     let server = RedisServer::start().await;
-    let mut redis = connection(&server).await;
+    let mut redis = connect(&server.url()).await;
     let one = Process::start(&server).await;
     one.source(1).await;
     append(&mut redis, others(700), SMALL).await;
@@ -91,7 +85,7 @@ async fn without_snapshots_the_oldest_records_go_and_what_they_could_have_named_
 #[tokio::test]
 async fn a_snapshot_of_another_history_is_not_taken() {
     let server = RedisServer::start().await;
-    let mut redis = connection(&server).await;
+    let mut redis = connect(&server.url()).await;
     let epoch = append(&mut redis, others(300), Limits::USUAL).await;
     let text = concat!(
         include_str!("../src/ledger/redis/ledger.lua"),
@@ -99,9 +93,7 @@ async fn a_snapshot_of_another_history_is_not_taken() {
         include_str!("../src/ledger/redis/snapshot.lua")
     );
     let incarnation = epoch.incarnation.to_string();
-    let record: Option<Vec<u8>> = server.call(&["HGET", LEDGER, "200"]).await;
-    let record = record.expect("it is kept");
-    let chain = std::str::from_utf8(&record[..16]).expect("digits");
+    let chain = &*chain(&server, "200").await;
     for (incarnation, at, chain, taken) in [
         ("00000000000000aa", "200", chain, 0),
         (&*incarnation, "200", "00000000000000aa", 0),
@@ -132,7 +124,7 @@ async fn a_snapshot_of_another_history_is_not_taken() {
 #[tokio::test]
 async fn a_snapshot_that_cannot_be_read_costs_hits_and_nothing_else() {
     let server = RedisServer::start().await;
-    let mut redis = connection(&server).await;
+    let mut redis = connect(&server.url()).await;
     let one = Process::start(&server).await;
     one.source(1).await;
     append(&mut redis, others(100), Limits::USUAL).await;
@@ -148,7 +140,7 @@ async fn a_snapshot_that_cannot_be_read_costs_hits_and_nothing_else() {
 #[tokio::test]
 async fn a_ledger_with_a_record_missing_becomes_a_new_history() {
     let server = RedisServer::start().await;
-    let mut redis = connection(&server).await;
+    let mut redis = connect(&server.url()).await;
     let epoch = append(&mut redis, others(10), Limits::USUAL).await;
     let _: Option<u64> = server.call(&["HDEL", LEDGER, "10"]).await;
     let late = Process::start(&server).await;
@@ -157,4 +149,80 @@ async fn a_ledger_with_a_record_missing_becomes_a_new_history() {
         now.is_some_and(|now| now.incarnation != epoch.incarnation)
     })
     .await;
+}
+
+#[tokio::test]
+async fn each_replica_is_told_what_it_lacks_or_that_its_history_is_not_this_one() {
+    let server = RedisServer::start().await;
+    let mut redis = connect(&server.url()).await;
+    append(&mut redis, others(10), SMALL).await;
+    let early = chain(&server, "10").await;
+    let incarnation = append(&mut redis, others(290), SMALL).await.incarnation;
+    let incarnation = incarnation.to_string();
+    let late = chain(&server, "299").await;
+    let floor = number(&server, "f").await;
+    assert!(floor > 10, "{floor}");
+    let tail = |since, chain| ask(&server, &incarnation, since, chain);
+    let wrong = "00000000000000aa";
+
+    assert_eq!(tail("299", &late).await, ("tail".into(), 299, 1));
+    for (since, chain) in [("299", wrong), ("10", wrong), ("301", wrong)] {
+        assert_eq!(tail(since, chain).await, ("forked".into(), 0, 0), "{since}");
+    }
+    let from_the_floor = ("nothing".into(), floor, 300 - floor);
+    assert_eq!(tail("10", &early).await, from_the_floor);
+    assert_eq!(ask(&server, "", "0", "").await, from_the_floor);
+
+    for (field, value) in [("p", "200"), ("S", "a snapshot")] {
+        let _: Option<u64> = server.call(&["HSET", LEDGER, field, value]).await;
+    }
+    let from_the_snapshot = ("snapshot".into(), 200, 100);
+    assert_eq!(tail("10", &early).await, from_the_snapshot);
+    assert_eq!(ask(&server, "", "0", "").await, from_the_snapshot);
+    assert_eq!(ask(&server, wrong, "299", &late).await, from_the_snapshot);
+    assert_eq!(tail("299", &late).await, ("tail".into(), 299, 1));
+
+    // So far behind that its chain is not known any more: nothing that it has can be held against the ledger.
+    let _: Option<u64> = server.call(&["HDEL", LEDGER, "k0"]).await;
+    assert_eq!(tail("10", &early).await, ("nothing".into(), 300, 0));
+}
+
+/// The chain at a record that is kept.
+async fn chain(server: &RedisServer, at: &str) -> String {
+    let record: Option<Vec<u8>> = server.call(&["HGET", LEDGER, at]).await;
+    let digits = record.expect("it is kept")[..16].to_vec();
+    String::from_utf8(digits).expect("digits")
+}
+
+/// What a replica with this incarnation, head and chain is told: the word, what the records follow, how many there are.
+async fn ask(
+    server: &RedisServer,
+    incarnation: &str,
+    head: &str,
+    chain: &str,
+) -> (String, u64, u64) {
+    type Reply = (String, String, u64, u64, String, Vec<Vec<u8>>, Vec<u8>, u64);
+    let text = concat!(
+        include_str!("../src/ledger/redis/ledger.lua"),
+        "\n",
+        include_str!("../src/ledger/redis/catch_up.lua")
+    );
+    let fresh = "00000000000000bb";
+    let call = [
+        "EVAL",
+        text,
+        "1",
+        LEDGER,
+        fresh,
+        incarnation,
+        head,
+        chain,
+        "4096",
+        "1000000",
+        "4096",
+        "1000000",
+    ];
+    let reply: Option<Reply> = server.call(&call).await;
+    let (word, _, base, _, _, records, ..) = reply.expect("an answer");
+    (word, base, records.len() as u64)
 }

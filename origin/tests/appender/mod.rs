@@ -1,5 +1,7 @@
 //! Somebody else who purges, many times at once and with limits of their own: the ledger's own script, called by hand.
 
+use std::time::Duration;
+
 use terrace_origin::Epoch;
 use terrace_shared::purge::{Incarnation, Purge, PurgeMode, Scope, Sequence};
 use terrace_shared::time::TimestampMillis;
@@ -22,6 +24,16 @@ impl Limits {
         recent: 4_096,
         most: 131_072,
     };
+}
+
+/// A connection to the Redis at `url`, which has all the time that a busy machine needs.
+pub(crate) async fn connect(url: &str) -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(url).expect("an address");
+    let patient = redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(Duration::from_secs(10)))
+        .set_response_timeout(Some(Duration::from_secs(10)));
+    let connected = client.get_multiplexed_async_connection_with_config(&patient);
+    connected.await.expect("Redis answers")
 }
 
 /// Appends the purges, oldest first, and says where the last one stands.

@@ -84,7 +84,11 @@ impl RedisServer {
     /// What it answers to one command; none if it is an error, or nothing.
     pub(crate) async fn call<R: redis::FromRedisValue>(&self, words: &[&str]) -> Option<R> {
         let client = redis::Client::open(self.url()).expect("an address");
-        let mut connection = client.get_multiplexed_async_connection().await.ok()?;
+        let patient = redis::AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(Duration::from_secs(5)))
+            .set_response_timeout(Some(Duration::from_secs(5)));
+        let connected = client.get_multiplexed_async_connection_with_config(&patient);
+        let mut connection = connected.await.ok()?;
         let mut command = redis::Cmd::new();
         for word in words {
             command.arg(word);
