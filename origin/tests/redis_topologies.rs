@@ -234,6 +234,7 @@ async fn a_fail_over_by_sentinel_is_followed_and_keeps_what_is_true() {
     );
     sees_purges(&one, &two).await;
     both_listen([&watched.master]).await;
+    copied(&watched.master, &watched.replica).await;
     let before = one.cache.epoch().expect("a view");
     watched.fail_over().await;
     still_sees_purges(&one, &two).await;
@@ -275,6 +276,7 @@ async fn a_fail_over_in_a_cluster_is_followed_and_keeps_what_is_true() {
     );
     sees_purges(&one, &two).await;
     both_listen(&cluster.nodes).await;
+    copied(&cluster.nodes[cluster.owner], &cluster.nodes[3]).await;
     let before = one.cache.epoch().expect("a view");
     cluster.fail_over().await;
     still_sees_purges(&one, &two).await;
@@ -380,6 +382,21 @@ const LEDGER: &str = "terrace:{default}:ledger:v2";
 async fn replicates(replica: &RedisServer) -> bool {
     let info: Option<String> = replica.call(&["INFO", "replication"]).await;
     info.is_some_and(|info| info.contains("master_link_status:up"))
+}
+
+/// Waits until the replica has all that the master has now.
+async fn copied(master: &RedisServer, replica: &RedisServer) {
+    let offset = async |server: &RedisServer, name: &str| {
+        let info: Option<String> = server.call(&["INFO", "replication"]).await;
+        let info = info?;
+        let line = info.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim_start_matches(':').parse::<u64>().ok()
+    };
+    let all = offset(master, "master_repl_offset").await;
+    eventually("the replica has everything", async || {
+        all.is_some() && offset(replica, "slave_repl_offset").await >= all
+    })
+    .await;
 }
 
 fn words(words: &[&str]) -> Vec<String> {
