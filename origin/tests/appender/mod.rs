@@ -60,11 +60,12 @@ pub(crate) async fn append(
             let call = pipeline
                 .cmd("EVALSHA")
                 .arg(script.get_hash())
-                .arg(1)
-                .arg(LEDGER);
+                .arg(2)
+                .arg(LEDGER)
+                .arg("terrace:{default}:outbox:v1");
             call.arg("00000000000000ff").arg(purge.encode());
             call.arg(limits.recent).arg(limits.most).arg(64 << 20);
-            call.arg("terrace:{default}:purges:v2");
+            call.arg("terrace:{default}:purges:v2").arg(1_000);
         }
         let places: Vec<(String, u64, String, String)> =
             pipeline.query_async(connection).await.expect("appended");

@@ -80,13 +80,19 @@ impl MarkTable {
     }
 
     pub(super) fn raise(&mut self, scope: Fingerprint, mode: PurgeMode, to: Sequence) {
-        self.restore(scope, Marks::of(mode, to));
+        self.exact.raise(scope, Marks::of(mode, to));
+        if self.exact.len() > self.capacity {
+            self.fold_oldest();
+        }
     }
 
-    /// Puts back marks as a snapshot carries them.
-    pub(super) fn restore(&mut self, scope: Fingerprint, marks: Marks) {
-        self.exact.raise(scope, marks);
-        if self.exact.len() > self.capacity {
+    /// Puts back marks as a snapshot carries them: in order, for which there must be room beforehand.
+    pub(super) fn restore(&mut self, marks: &[(Fingerprint, Marks)]) {
+        self.exact.make_room_for(marks.len());
+        for (scope, marks) in marks {
+            self.exact.raise(*scope, *marks);
+        }
+        while self.exact.len() > self.capacity {
             self.fold_oldest();
         }
     }
@@ -126,6 +132,12 @@ impl MarkTable {
     #[cfg(test)]
     pub(super) fn heap_bytes(&self) -> usize {
         self.exact.heap_bytes()
+    }
+
+    /// The most places that a look-up of a mark goes through.
+    #[cfg(test)]
+    pub(super) fn longest_way(&self) -> usize {
+        self.exact.longest_way()
     }
 
     /// Marks in a stable order, for a snapshot.

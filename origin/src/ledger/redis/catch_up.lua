@@ -33,20 +33,25 @@ if word == 'snapshot' then
   base, snapshot = at.p, redis.call('HGET', ledger, 'S') or ''
 end
 
-local records, bytes, last, chain = {}, 0, base, nil
+local records, bytes, last, newest = {}, 0, base, nil
 while last < at.s and #records < tonumber(ARGV[5]) and bytes < tonumber(ARGV[6]) do
   local names = {}
-  for number = last + 1, math.min(last + 64, at.s) do
+  for number = last + 1, math.min(last + 256, at.s) do
     names[#names + 1] = number
   end
   for _, record in ipairs(redis.call('HMGET', ledger, unpack(names))) do
     records[#records + 1] = record
-    chain = record and string.sub(record, 1, 16) or MISSING
+    newest = record
     bytes = bytes + (record and #record or 0)
   end
   last = last + #names
 end
-chain = chain or chain_at(ledger, at, base)
+local chain
+if newest == nil then
+  chain = chain_at(ledger, at, base)
+else
+  chain = newest and string.sub(newest, 1, 16) or MISSING
+end
 
 local due = 0
 local since = at.s - at.p

@@ -316,9 +316,7 @@ fn read_table(reader: &mut Reader<'_>, limits: LedgerLimits) -> Result<MarkTable
         }
         _ => return Err(DecodeError::Invalid("sketch")),
     }
-    for (scope, marks) in marks {
-        table.restore(scope, marks);
-    }
+    table.restore(&marks);
     Ok(table)
 }
 

@@ -7,7 +7,9 @@ use crate::purge::{Fingerprint, Sequence};
 ///
 /// A fingerprint's home is its share of the table: evenly spread hashes have evenly spread homes, in the same
 /// order. From its home it stands as far on as it must, behind smaller ones and with no gap between; so a
-/// look-up ends at the first gap or larger fingerprint. Nothing is ever taken out but by building anew.
+/// look-up ends at the first gap or larger fingerprint. Nothing is ever taken out but by building anew. Marks come in
+/// any order but a sorted one: those would crowd into the part of the table that is theirs, unless room was made
+/// for all of them ([`Self::make_room_for`]).
 ///
 /// Sequences are kept as 32 bits above a base. Should a ledger live to see four thousand million purges, the
 /// base moves on, and marks from before it are lifted to it: they then purge too much, never too little (R11).
@@ -59,6 +61,14 @@ impl PackedMarks {
         }
     }
 
+    /// Makes room for so many more.
+    pub(super) fn make_room_for(&mut self, more: usize) {
+        let homes = Self::homes_for(self.len + more);
+        if homes > self.homes {
+            self.rebuild(homes);
+        }
+    }
+
     /// The marks of `scope`; zero if it has none.
     pub(super) fn marks(&self, scope: Fingerprint) -> Marks {
         match self.find(bits(scope)) {
@@ -99,6 +109,15 @@ impl PackedMarks {
     #[cfg(test)]
     pub(super) const fn heap_bytes(&self) -> usize {
         self.scopes.capacity() * size_of::<u64>() + self.offsets.capacity() * size_of::<Offsets>()
+    }
+
+    /// How far from home anybody stands.
+    #[cfg(test)]
+    pub(super) fn longest_way(&self) -> usize {
+        let places = self.scopes.iter().enumerate();
+        let taken = places.filter(|(_, scope)| **scope != VACANT);
+        let ways = taken.map(|(place, scope)| place.saturating_sub(self.home(*scope)));
+        ways.max().unwrap_or_default()
     }
 
     /// Where the scope stands, or else where it belongs.

@@ -33,6 +33,25 @@ fn a_hundred_thousand_marks_take_at_most_twenty_bytes_each() {
 }
 
 #[test]
+fn a_snapshot_s_marks_come_back_in_their_order_without_crowding() {
+    let mut table = MarkTable::new(131_072);
+    for number in 0..131_072 {
+        table.raise(spread(number), PurgeMode::Soft, Sequence::new(number + 1));
+    }
+    let sorted = table.sorted();
+    for capacity in [131_072, 1_000] {
+        let mut restored = MarkTable::new(capacity);
+        restored.restore(&sorted);
+        assert!(restored.len() <= capacity);
+        assert!(restored.longest_way() < 200, "{}", restored.longest_way());
+        for number in (0..131_072).step_by(111) {
+            let said = restored.verdict(spread(number), Sequence::new(number));
+            assert_eq!(said, Verdict::Softened);
+        }
+    }
+}
+
+#[test]
 fn neighbours_at_both_ends_and_the_scope_that_looks_like_a_gap_are_found() {
     let mut table = MarkTable::new(1_000);
     let scopes = [0, 2, 3, u64::MAX, u64::MAX - 1].map(Fingerprint::from_bits);
@@ -56,7 +75,7 @@ fn a_base_that_moves_on_lifts_old_marks_and_forgets_none() {
     let far = 5_u64 << 32;
     table.raise(spread(1), PurgeMode::Soft, Sequence::new(1));
     table.raise(spread(2), PurgeMode::Hard, Sequence::new(far));
-    table.restore(spread(3), hard(2)); // as a snapshot may carry it, whatever came before
+    table.restore(&[(spread(3), hard(2))]); // as a snapshot may carry it, whatever came before
     for (scope, verdict) in [
         (1, Verdict::Softened),
         (2, Verdict::Dropped),
