@@ -204,6 +204,10 @@ impl CacheBuilder {
     }
 
     /// The way to the edges. One in Redis is looked at even by a process that sends to none itself.
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(clippy::unused_self, reason = "with Redis it matters")
+    )]
     fn outbox(&self, ledger: &dyn PurgeLedger, recipients: Vec<Recipient>) -> Option<Outbox> {
         #[cfg(feature = "redis")]
         if let Some(redis) = &self.redis {
@@ -217,6 +221,10 @@ impl CacheBuilder {
         (!recipients.is_empty()).then(|| Outbox::in_process(epoch, recipients))
     }
 
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(clippy::unused_self, reason = "with Redis it matters")
+    )]
     fn agenda(&self) -> Arc<dyn Agenda> {
         #[cfg(feature = "redis")]
         if let Some(redis) = &self.redis {
