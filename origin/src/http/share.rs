@@ -130,7 +130,7 @@ fn take_entry<B>(
 fn take_growing<B>(visit: &Visit, growing: &Arc<Growing>, said: CacheStatus) -> Taken<B> {
     let head = &growing.head;
     let intake = &visit.intake;
-    let verdict = visit.under_tokens(visit.verdict_on(head));
+    let verdict = visit.under_tokens(|| visit.verdict_on(head));
     if verdict != Verdict::Untouched {
         return Taken::Outdated;
     }

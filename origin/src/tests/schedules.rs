@@ -252,7 +252,7 @@ async fn a_promoted_copy_keeps_the_fence_of_the_copy_it_came_from() {
     assert_eq!(ask(&two, "unused").await.source, Source::Redis);
     let copy = two.cache.engine().memory.get("plan:1").expect("promoted");
     assert_eq!(
-        (copy.standing().fence(), copy.scopes()),
+        (copy.standing().filled_under(), copy.scopes()),
         (envelope.fence, &envelope.scopes)
     );
     one.cache
