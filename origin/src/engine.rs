@@ -92,11 +92,10 @@ impl Engine {
 
     /// The ledger's verdict on an entry, for a reader who is answered by nothing older than `after`.
     pub(crate) fn judge(&self, entry: &impl Judged, after: Option<&After>) -> Verdict {
+        // First: a verdict from before the view got there would not know of the purge.
+        let reach = after.map(|after| self.view().reach(&after.origin));
         let verdict = self.view().judge(entry);
-        match after {
-            None => verdict,
-            Some(after) => self.view().reach(&after.origin).judge(verdict),
-        }
+        reach.map_or(verdict, |reach| reach.judge(verdict))
     }
 
     /// Up to which purges an entry is known to hold; none if it was filled while there was no view.

@@ -131,9 +131,9 @@ fn take_entry<B>(
 fn take_growing<B>(visit: &Visit, growing: &Arc<Growing>, said: CacheStatus) -> Taken<B> {
     let head = &growing.head;
     let intake = &visit.intake;
-    let verdict = match visit.verdict_on(head) {
+    let verdict = match visit.under_tokens(|| visit.verdict_on(head)) {
         _ if sabotage::breaks(Rule::JoinAfterPurge) => Verdict::Untouched,
-        verdict => visit.under_tokens(verdict),
+        verdict => verdict,
     };
     if verdict != Verdict::Untouched {
         return Taken::Outdated;

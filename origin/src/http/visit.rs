@@ -200,16 +200,17 @@ impl Visit {
 
     /// What may be made of what is stored: the ledger's verdict, and what the request's tokens leave of it (R3, R10).
     pub(super) fn verdict(&self, entry: &Arc<Entry>) -> Verdict {
-        self.under_tokens(self.ledgers_verdict(entry))
+        self.under_tokens(|| self.ledgers_verdict(entry))
     }
 
-    /// What a request with tokens may make of what the ledger has given `verdict` on.
-    pub(super) fn under_tokens(&self, verdict: Verdict) -> Verdict {
-        let view = self.site.engine().view();
-        match &self.after {
-            None => verdict,
-            Some(after) => view.reach(&after.origin).judge(verdict),
-        }
+    /// What a request with tokens may make of what the ledger gives this verdict on.
+    pub(super) fn under_tokens(&self, verdict: impl FnOnce() -> Verdict) -> Verdict {
+        let Some(after) = &self.after else {
+            return verdict();
+        };
+        // First: a verdict from before the view got there would not know of the purge.
+        let reach = self.site.engine().view().reach(&after.origin);
+        reach.judge(verdict())
     }
 
     /// The ledger's verdict on what is stored, under the name of this request too, whoever asks.

@@ -121,7 +121,8 @@ async fn a_fill_from_before_the_purge_is_not_waited_for() {
     let new = reads(&process, &token, source);
     settle().await;
     // The first fill is still under way; by the key alone no purge has named it.
-    new_gate.asked.await.expect("the source is asked at once");
+    let asked = tokio::time::timeout(Duration::from_secs(10), new_gate.asked).await;
+    asked.expect("at once").expect("by this reader");
     let _ = new_gate.answer.send(Ok("new".to_owned()));
     assert_eq!(said(in_time(new).await), ("new".to_owned(), Source::Filled));
     old_gate.open("old");
