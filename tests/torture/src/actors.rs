@@ -664,6 +664,7 @@ impl Run {
         }
     }
 
+    /// How many purges this process has yet to tell the edge; none if it does not say.
     async fn outbox_depth(&self, process: usize) -> Option<u64> {
         let address = self.world.origins[process].address;
         let mut caller = Caller::of(address, Self::PATIENCE);

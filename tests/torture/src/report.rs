@@ -94,7 +94,7 @@ impl Report {
     /// Most violations that are kept whole.
     const MOST: usize = 20;
 
-    /// Counts a read, and whether there was anything to hold it against.
+    /// Counts a read, and whether there was anything to hold it against; `said` is the nearest cache's word.
     pub fn read(&self, way: Way, demanded: Option<()>, said: &str) {
         self.reads[way as usize].fetch_add(1, Ordering::Relaxed);
         if demanded.is_some() {
@@ -134,11 +134,13 @@ impl Report {
         histogram.record(millis).unwrap();
     }
 
-    /// Notes a violation, and prints it if there have not been many.
+    /// Notes a violation, and prints it if there have not been many, nor another one of the same there.
     pub fn violation(&self, violation: Violation) {
         self.violated.fetch_add(1, Ordering::Relaxed);
         let mut violations = self.violations.lock();
-        if violations.len() < Self::MOST {
+        let alike =
+            |other: &Violation| other.what == violation.what && other.place == violation.place;
+        if violations.len() < Self::MOST && !violations.iter().any(alike) {
             let text = serde_json::to_string_pretty(&violation).unwrap();
             eprintln!("VIOLATION {text}");
             violations.push(violation);

@@ -56,6 +56,7 @@ impl Servers {
         if topology == Topology::Cluster {
             servers.join().await;
         }
+        servers.replicate().await;
         servers
     }
 
@@ -126,6 +127,28 @@ impl Servers {
         .await;
     }
 
+    /// Waits until every replica has what its primary has: before that, none takes over.
+    async fn replicate(&self) {
+        let replicas = match self.topology {
+            Topology::Standalone => 0,
+            Topology::Sentinel => 1,
+            Topology::Cluster => self.nodes.len() / 2,
+        };
+        let deadline = Instant::now() + Duration::from_mins(1);
+        loop {
+            let mut in_step = 0;
+            for node in &self.nodes {
+                let info = node.command("INFO replication").await.unwrap_or_default();
+                in_step += usize::from(info.contains("master_link_status:up"));
+            }
+            if in_step >= replicas {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the replicas do not follow");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Where it can be reached; none if only by its servers' own addresses.
     pub fn address(&self) -> Option<SocketAddr> {
         match self.topology {
@@ -168,6 +191,10 @@ impl Servers {
 
     /// A server that is a primary now, a random one; none while none says so.
     pub async fn primary(&self) -> Option<usize> {
+        fastrand::choice(self.primaries().await)
+    }
+
+    async fn primaries(&self) -> Vec<usize> {
         let mut primaries = Vec::new();
         for (at, node) in self.nodes.iter().enumerate() {
             let role = node.command("ROLE").await.unwrap_or_default();
@@ -175,7 +202,7 @@ impl Servers {
                 primaries.push(at);
             }
         }
-        fastrand::choice(primaries)
+        primaries
     }
 
     /// Kills a server, as a crash would.
@@ -261,4 +288,29 @@ impl Node {
 pub async fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap().port()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_replicated_redis_has_another_primary_after_one_is_killed_and_takes_it_back_as_a_replica()
+     {
+        for topology in [Topology::Sentinel, Topology::Cluster] {
+            let servers = Servers::start(topology).await;
+            let killed = servers.primary().await.unwrap();
+            servers.kill(killed).await;
+            let before = servers.primaries().await.len();
+            wait_until("a replica takes over", async || {
+                (servers.primaries().await.len() > before).then_some(())
+            })
+            .await;
+            servers.restart(killed).await;
+            wait_until("it is a replica now", async || {
+                (!servers.primaries().await.contains(&killed)).then_some(())
+            })
+            .await;
+        }
+    }
 }

@@ -124,8 +124,13 @@ struct Authority {
 impl Authority {
     fn new(incarnation: u64) -> Self {
         let incarnation = Incarnation::from_random(incarnation);
+        let limits = LedgerLimits {
+            marks: 64,
+            patterns: 2,
+            ..LedgerLimits::default()
+        };
         Self {
-            ledger: Ledger::new(incarnation, LedgerLimits::default()),
+            ledger: Ledger::new(incarnation, limits),
             log: Vec::new(),
         }
     }
@@ -389,4 +394,45 @@ fn the_edge_serves_from_its_cache_and_does_not_only_fill() {
         served > 500,
         "only {served} reads were answered from the cache"
     );
+}
+
+/// The edge's ledger after the origin's has purged key 0 in its first history, and key 1 in its second.
+fn edge_of_two_histories() -> Ledger {
+    let mut edge = Authority::new(2).ledger;
+    for (history, key) in [(1, 0), (3, 1)] {
+        edge.append(Purge {
+            mode: PurgeMode::Hard,
+            scopes: vec![format!("surrogate-key:key:{key}").parse().unwrap()],
+            at: NOW,
+            origin_epoch: Some(position(history, 5)),
+        });
+    }
+    edge
+}
+
+const fn position(history: u64, sequence: u64) -> Epoch {
+    Epoch {
+        incarnation: Incarnation::from_random(history),
+        sequence: Sequence::new(sequence),
+    }
+}
+
+#[test]
+fn what_an_origin_ledger_has_purged_is_remembered_when_that_is_lost() {
+    let edge = edge_of_two_histories();
+    let fence = Fence {
+        filled_at: position(2, 1), // after the first purge was told, from a process that had not heard of it
+        produced_at: Some(position(1, 4)),
+    };
+    assert_eq!(edge.verdict(&fence, &scopes(0)), Verdict::Dropped);
+}
+
+#[test]
+fn an_answer_from_a_lost_history_is_not_believed_after_a_purge_of_the_next_one() {
+    let edge = edge_of_two_histories();
+    let fence = Fence {
+        filled_at: edge.epoch(),
+        produced_at: Some(position(1, 9)), // of a process that has not noticed the loss yet
+    };
+    assert_eq!(edge.verdict(&fence, &scopes(1)), Verdict::Dropped);
 }
