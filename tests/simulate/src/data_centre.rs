@@ -39,8 +39,10 @@ impl DataCentre {
     /// How much the clocks of isolates may differ: what another one asked counts as so much older (`Sharing::SKEW`).
     pub(crate) const SKEW: Milliseconds = Milliseconds::new(100);
 
-    /// A claim that is older than this was made by an isolate that is no more (`Sharing::COURTESY`).
+    /// A claim that is older than this was made by an isolate that is no more (`Sharing::COURTESY`): as the edge is
+    /// built, and where answers are kept together.
     const CLAIM: Span = Span::millis(500);
+    const LONG_CLAIM: Span = Span::seconds(2);
 
     /// How long records are kept together; new isolates take the whole ledger of that time and go on from there.
     const TOGETHER: Span = Span::seconds(60);
@@ -91,9 +93,13 @@ impl DataCentre {
     }
 
     /// Whether another isolate asks already.
-    pub(crate) fn is_claimed(&self, now: Moment) -> bool {
+    pub(crate) fn is_claimed(&self, sharing: Sharing, now: Moment) -> bool {
+        let lasts = match sharing {
+            Sharing::None | Sharing::Entry => Self::CLAIM,
+            Sharing::Together | Sharing::Regional => Self::LONG_CLAIM,
+        };
         self.claimed_at
-            .is_some_and(|at| at <= now && now.since(at) < Self::CLAIM)
+            .is_some_and(|at| at <= now && now.since(at) < lasts)
     }
 
     /// An isolate says that it asks; others find that from `visible` on.
@@ -256,7 +262,7 @@ mod tests {
         let mut centre = DataCentre::new(Region::Africa, Span::ZERO);
         centre.claim(at(5));
         for (now, claimed) in [(4, false), (5, true), (504, true), (505, false)] {
-            assert_eq!(centre.is_claimed(at(now)), claimed, "{now}");
+            assert_eq!(centre.is_claimed(Sharing::Entry, at(now)), claimed, "{now}");
         }
     }
 }

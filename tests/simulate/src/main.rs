@@ -19,6 +19,7 @@ mod network;
 mod object;
 mod report;
 mod scenario;
+mod schedule;
 mod simulation;
 mod tables;
 

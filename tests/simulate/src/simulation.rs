@@ -5,9 +5,6 @@ mod measure;
 mod objects;
 mod requests;
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use terrace_shared::time::{Milliseconds, TimestampMillis};
 
 use crate::clock::{Moment, Span};
@@ -18,18 +15,16 @@ use crate::isolate::Isolate;
 use crate::network::{Dice, Region};
 use crate::object::Object;
 use crate::scenario::{Incident, Scenario, Sharing};
+use crate::schedule::Schedule;
 use measure::Measures;
 use objects::Mirror;
 
 /// Runs `scenario`; the same seed gives the same figures.
 pub(crate) fn run(scenario: &Scenario, seed: u64) -> Figures {
     let mut simulation = Simulation::new(scenario, seed);
-    while let Some(Reverse(next)) = simulation.schedule.pop() {
-        if next.at >= simulation.until {
-            break;
-        }
-        simulation.now = next.at;
-        simulation.happen(next.event);
+    while let Some((at, event)) = simulation.schedule.next() {
+        simulation.now = at;
+        simulation.happen(event);
     }
     simulation.finish()
 }
@@ -40,8 +35,7 @@ struct Simulation<'a> {
     now: Moment,
     from: Moment,
     until: Moment,
-    schedule: BinaryHeap<Reverse<Scheduled>>,
-    scheduled: u64,
+    schedule: Schedule<Event>,
     history: History,
     data_centres: Vec<DataCentre>,
     isolates: Vec<Isolate>,
@@ -122,12 +116,6 @@ struct Question {
     since: Option<u64>,
 }
 
-struct Scheduled {
-    at: Moment,
-    order: u64,
-    event: Event,
-}
-
 impl<'a> Simulation<'a> {
     /// Figures count from so long after the beginning.
     const WARM_UP: Span = Span::seconds(6);
@@ -160,8 +148,7 @@ impl<'a> Simulation<'a> {
             now: Moment::BEGIN,
             from,
             until,
-            schedule: BinaryHeap::new(),
-            scheduled: 0,
+            schedule: Schedule::new(Moment::BEGIN, until),
             history,
             data_centres: Vec::new(),
             isolates: Vec::new(),
@@ -277,12 +264,7 @@ impl<'a> Simulation<'a> {
     }
 
     fn at(&mut self, at: Moment, event: Event) {
-        self.scheduled += 1;
-        self.schedule.push(Reverse(Scheduled {
-            at,
-            order: self.scheduled,
-            event,
-        }));
+        self.schedule.add(at, event);
     }
 
     /// From which age on an isolate refreshes; with sharing, spread over half an interval (`Sharing::refresh_after`).
@@ -317,26 +299,6 @@ impl<'a> Simulation<'a> {
         }
     }
 }
-
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
-}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.order == other.order
-    }
-}
-
-impl Eq for Scheduled {}
 
 #[cfg(test)]
 mod tests;

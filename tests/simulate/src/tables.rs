@@ -25,12 +25,7 @@ pub(crate) enum Kind {
     Cost,
 }
 
-const WAYS: [Sharing; 4] = [
-    Sharing::None,
-    Sharing::Entry,
-    Sharing::Together,
-    Sharing::Regional,
-];
+const SHARED: [Sharing; 3] = [Sharing::Entry, Sharing::Together, Sharing::Regional];
 
 /// All tables, in the order of the file.
 pub(crate) fn all() -> Vec<Table> {
@@ -63,80 +58,67 @@ const fn in_batches(per_second: u32) -> Purges {
 }
 
 fn steady() -> Vec<Scenario> {
-    let mut scenarios = Vec::new();
-    for sharing in WAYS {
-        for (data_centres, traffic) in [
-            (30, Traffic::Busy),
-            (300, Traffic::Idle),
-            (300, Traffic::LongTail),
-            (300, Traffic::Busy),
+    let mut scenarios: Vec<Scenario> = [
+        (30, Traffic::Busy),
+        (300, Traffic::Idle),
+        (300, Traffic::Busy),
+    ]
+    .into_iter()
+    .map(|(data_centres, traffic)| Scenario {
+        data_centres,
+        traffic,
+        ..Scenario::new(Sharing::None)
+    })
+    .collect();
+    for sharing in SHARED {
+        for (data_centres, traffic, purges) in [
+            (30, Traffic::Busy, one_by_one(100)),
+            (300, Traffic::Idle, one_by_one(100)),
+            (300, Traffic::LongTail, one_by_one(100)),
+            (300, Traffic::Busy, one_by_one(1)),
+            (300, Traffic::Busy, one_by_one(100)),
+            (300, Traffic::Busy, in_batches(1_000)),
         ] {
-            for purges in [one_by_one(1), one_by_one(100), in_batches(1_000)] {
-                // They are too many at any rate of purges: one row says so.
-                if drowns(sharing, data_centres, traffic) && purges.per_second > 1 {
-                    continue;
-                }
-                scenarios.push(Scenario {
-                    data_centres,
-                    traffic,
-                    purges,
-                    ..Scenario::new(sharing)
-                });
-            }
+            scenarios.push(Scenario {
+                data_centres,
+                traffic,
+                purges,
+                ..Scenario::new(sharing)
+            });
         }
     }
     scenarios
 }
 
-/// Whether isolates that do not share ask one object more than it can answer.
-fn drowns(sharing: Sharing, data_centres: u16, traffic: Traffic) -> bool {
-    sharing == Sharing::None && data_centres == 300 && traffic != Traffic::Idle
-}
-
 fn costs() -> Vec<Scenario> {
-    let mut scenarios = Vec::new();
-    for sharing in WAYS {
-        for traffic in [Traffic::Idle, Traffic::Busy] {
-            for purges in [one_by_one(1), in_batches(1_000)] {
-                if drowns(sharing, 300, traffic) {
-                    continue;
-                }
-                scenarios.push(Scenario {
-                    traffic,
-                    purges,
-                    ..Scenario::new(sharing)
-                });
-            }
-        }
-    }
+    let mut scenarios = steady();
+    scenarios.retain(|scenario| scenario.data_centres == 300 && scenario.traffic == Traffic::Busy);
     scenarios
 }
 
 fn deltas() -> Vec<Scenario> {
-    let mut scenarios = Vec::new();
-    for sharing in [Sharing::Entry, Sharing::Together] {
-        for most_in_delta in [1_000, 10_000] {
-            for traffic in [Traffic::Idle, Traffic::Busy] {
-                scenarios.push(Scenario {
-                    traffic,
-                    purges: one_by_one(300),
-                    most_in_delta,
-                    ..Scenario::new(sharing)
-                });
-            }
-        }
-    }
-    scenarios
+    let entry = Scenario::new(Sharing::Entry);
+    let small = Scenario {
+        keys: 5_000,
+        ..entry.clone()
+    };
+    let idle = |most_in_delta| Scenario {
+        traffic: Traffic::Idle,
+        purges: one_by_one(300),
+        most_in_delta,
+        ..entry.clone()
+    };
+    vec![entry.clone(), small, idle(1_000), idle(10_000)]
 }
 
 fn capacity() -> Vec<Scenario> {
     let mut scenarios = Vec::new();
-    for sharing in [Sharing::Entry, Sharing::Regional] {
+    for sharing in [Sharing::Together, Sharing::Regional] {
         for purges in [
             one_by_one(300),
             one_by_one(600),
             one_by_one(1_000),
-            in_batches(1_000),
+            in_batches(2_000),
             in_batches(4_000),
         ] {
             scenarios.push(Scenario {
@@ -157,7 +139,7 @@ fn incidents() -> Vec<Scenario> {
         },
         Incident::Deployment,
     ] {
-        for sharing in [Sharing::Entry, Sharing::Together, Sharing::Regional] {
+        for sharing in SHARED {
             scenarios.push(Scenario {
                 traffic: Traffic::LongTail,
                 purges: one_by_one(10),

@@ -11,8 +11,15 @@ use crate::scenario::Sharing;
 
 impl Simulation<'_> {
     /// How often an isolate looks for the answer to another's question (`Sharing::LOOKS`), each time somewhat later.
-    const LOOKS: u8 = 5;
     const LOOK_AGAIN: Span = Span::millis(40);
+
+    /// How many looks: 0.4 s as the edge is built, 2 s where answers are kept together.
+    const fn looks(sharing: Sharing) -> u8 {
+        match sharing {
+            Sharing::None | Sharing::Entry => 5,
+            Sharing::Together | Sharing::Regional => 15,
+        }
+    }
 
     pub(super) fn on_look(&mut self, who: Who, asked: TimestampMillis, looks: u8) {
         let isolate = &self.isolates[who.isolate];
@@ -41,8 +48,8 @@ impl Simulation<'_> {
         let centre = &mut self.data_centres[usize::from(isolate.data_centre)];
         if is_waited_for {
             self.ask_object(who, asked);
-        } else if centre.is_claimed(self.now) && looks < Self::LOOKS {
-            let again = Self::LOOK_AGAIN.times(f64::from(looks));
+        } else if centre.is_claimed(sharing, self.now) && looks < Self::looks(sharing) {
+            let again = Self::LOOK_AGAIN.times(f64::from(looks.min(4)));
             self.later(again, Event::Look(who, asked, looks + 1));
         } else {
             centre.claim(self.now.after(DataCentre::WRITE));

@@ -81,6 +81,10 @@ impl Measures {
     /// An isolate with so many requests a second answered them without a view within the bound since then.
     pub(super) fn note_lagged(&mut self, now: Moment, since: Moment, rate: f64) {
         self.lagged += now.since(since.max(self.from)).as_seconds() * rate;
+    }
+
+    /// A request was answered beyond the bound, as nobody answered its isolate.
+    pub(super) fn note_trouble(&mut self, now: Moment) {
         self.troubled_at = Some(now);
     }
 

@@ -92,6 +92,7 @@ impl Simulation<'_> {
         isolate.fail(self.now);
         for came in std::mem::take(&mut isolate.waiting) {
             self.measures.note_wait(self.now, came);
+            self.measures.note_trouble(self.now);
         }
     }
 
