@@ -86,15 +86,24 @@ pub(crate) async fn answer(request: &web_sys::Request, edge: &Edge) -> web_sys::
 
 async fn purge(request: &web_sys::Request, method: &str, edge: &Edge) -> Result<Receipt, Refusal> {
     let token = admitted(request, method, "POST", edge).await?;
-    let outcome = purge_as(token, request, edge).await;
-    if let Err(refusal) = &outcome
-        && refusal.status.is_client_error()
-        && refusal.status != StatusCode::TOO_MANY_REQUESTS
-    {
-        let by = Some(token.name());
-        edge.ledger.log_refused(by, &refusal.error).await;
-    }
-    outcome
+    let order = match ordered(token, request).await {
+        Ok(order) => order,
+        Err(refusal) => {
+            let by = Some(token.name());
+            edge.ledger.log_refused(by, &refusal.error).await;
+            return Err(refusal);
+        }
+    };
+    let (mode, scopes) = (order.purge.mode, order.purge.scopes.len());
+    let accepted = edge
+        .ledger
+        .append(order)
+        .await
+        .map_err(|error| Refusal::of_ledger(&error))?;
+    let bound = edge.routes.longest_bound();
+    let mut receipt = receipt(accepted.epoch, mode, scopes, bound, clock::now());
+    receipt.again_at_ms = accepted.again_at;
+    Ok(receipt)
 }
 
 /// The token of a request that has the right method; one without is counted in the purge log.
@@ -121,11 +130,8 @@ async fn admitted<'a>(
     outcome
 }
 
-async fn purge_as(
-    token: &Token,
-    request: &web_sys::Request,
-    edge: &Edge,
-) -> Result<Receipt, Refusal> {
+/// What a request with this token asks for.
+async fn ordered(token: &Token, request: &web_sys::Request) -> Result<Order, Refusal> {
     let body = convert::read(request.body(), LONGEST_BODY)
         .await
         .map_err(|_| Refusal::cut_off())?
@@ -133,17 +139,7 @@ async fn purge_as(
     if body.end == BodyEnd::BrokenOff {
         return Err(Refusal::cut_off());
     }
-    let order = understand(&body.bytes.to_vec(), token, clock::now())?;
-    let (mode, scopes) = (order.purge.mode, order.purge.scopes.len());
-    let accepted = edge
-        .ledger
-        .append(order)
-        .await
-        .map_err(|error| Refusal::of_ledger(&error))?;
-    let bound = edge.routes.longest_bound();
-    let mut receipt = receipt(accepted.epoch, mode, scopes, bound, clock::now());
-    receipt.again_at_ms = accepted.again_at;
-    Ok(receipt)
+    understand(&body.bytes.to_vec(), token, clock::now())
 }
 
 /// The part of the purge log that is asked for, as JSON: all of it for a token that may purge everything, and
