@@ -10,7 +10,7 @@ use terrace_shared::purge::compat::{Answer, Call, Dialect, Refusal};
 use terrace_shared::purge::wire::{
     PURGE_PATH, PurgeRequest, PurgeState, PurgedTier, Receipt, STATUS_PATH, TierReceipt,
 };
-use terrace_shared::purge::{Epoch, PurgeMode};
+use terrace_shared::purge::{Epoch, Purge, PurgeMode};
 use terrace_shared::time::{ByteCount, Milliseconds, TimestampMillis};
 use worker::web_sys;
 
@@ -98,16 +98,31 @@ async fn purge(
     edge: &Edge,
 ) -> Result<(PurgeRequest, Receipt), Refusal> {
     let token = admitted(call, fields, edge).await?;
-    let outcome = purge_as(token, call, fields, body, edge).await;
-    if let Err(refusal) = &outcome
-        && refusal.status().is_client_error()
-        && !matches!(refusal, Refusal::TooMany { .. })
-    {
-        // The object has counted those itself.
-        let by = Some(token.name());
-        edge.ledger.log_refused(by, &refusal.to_string()).await;
-    }
-    outcome
+    let secrets = edge.config.token_secrets.as_ref();
+    let secrets = secrets.map_err(misconfigured)?.as_ref();
+    let (request, purge) = match understood(token, call, fields, body, edge).await {
+        Ok(understood) => understood,
+        Err(refusal) => {
+            // What the ledger's object refuses, it logs itself.
+            let by = Some(token.name());
+            edge.ledger.log_refused(by, &refusal.to_string()).await;
+            return Err(refusal);
+        }
+    };
+    let (mode, scopes) = (purge.mode, purge.scopes.len());
+    let order = Order {
+        by: Some(token.name().into()),
+        purge,
+        after: request.after_ms,
+    };
+    let accepted = edge.ledger.append(order).await;
+    let accepted = accepted.map_err(|error| not_taken(&error))?;
+    let bound = edge.routes.longest_bound();
+    let receipt = Receipt {
+        again_at_ms: accepted.again_at,
+        ..receipt(accepted.epoch, mode, scopes, bound, clock::now())
+    };
+    Ok((request, receipt.with_token(secrets)))
 }
 
 /// The token that comes with a call; one that is not known is counted in the purge log.
@@ -124,31 +139,16 @@ async fn admitted<'a>(
     outcome
 }
 
-async fn purge_as(
+/// The purge that a call asks for, if its token may ask for it.
+async fn understood(
     token: &Token,
     call: &Call,
     fields: &HeaderMap,
     body: Option<web_sys::ReadableStream>,
     edge: &Edge,
-) -> Result<(PurgeRequest, Receipt), Refusal> {
-    let secrets = edge.config.token_secrets.as_ref();
-    let secrets = secrets.map_err(misconfigured)?.as_ref();
+) -> Result<(PurgeRequest, Purge), Refusal> {
     let body = read(body).await?;
-    let (request, purge) = call.purge(fields, &body, token, &edge.routes, clock::now())?;
-    let (mode, scopes) = (purge.mode, purge.scopes.len());
-    let order = Order {
-        by: Some(token.name().into()),
-        purge,
-        after: request.after_ms,
-    };
-    let accepted = edge.ledger.append(order).await;
-    let accepted = accepted.map_err(|error| not_taken(&error))?;
-    let bound = edge.routes.longest_bound();
-    let receipt = Receipt {
-        again_at_ms: accepted.again_at,
-        ..receipt(accepted.epoch, mode, scopes, bound, clock::now())
-    };
-    Ok((request, receipt.with_token(secrets)))
+    call.purge(fields, &body, token, &edge.routes, clock::now())
 }
 
 /// The part of the purge log that is asked for: all of it for a token that may purge everything, and what it did
