@@ -77,9 +77,8 @@ impl DataCentre {
         };
         let young = now.timestamp().saturating_since(recent.confirmed_at) <= refresh_after;
         match sharing {
-            Sharing::None => Vec::new(),
             Sharing::Entry if young && recent.follows(position) => vec![skewed(recent)],
-            Sharing::Entry => Vec::new(),
+            Sharing::None | Sharing::Entry => Vec::new(),
             Sharing::Together | Sharing::Regional if recent.follows(position) => {
                 vec![skewed(recent)]
             }
@@ -122,11 +121,6 @@ impl DataCentre {
             .is_none_or(|recent| recent.confirmed_at < answer.confirmed_at);
         match (sharing, &answer.news, &mut self.recent) {
             (Sharing::None, ..) => {}
-            (Sharing::Entry, ..) => {
-                if is_newer {
-                    self.recent = Some(answer);
-                }
-            }
             (Sharing::Together | Sharing::Regional, News::Snapshot(_), _) => {
                 let since = answer.head;
                 if is_newer {
@@ -144,7 +138,8 @@ impl DataCentre {
                 recent.head = recent.head.max(answer.head);
                 recent.confirmed_at = recent.confirmed_at.max(answer.confirmed_at);
             }
-            (Sharing::Together | Sharing::Regional, News::Delta { .. }, _) => {
+            (Sharing::Entry, ..)
+            | (Sharing::Together | Sharing::Regional, News::Delta { .. }, _) => {
                 if is_newer {
                     self.recent = Some(answer);
                 }

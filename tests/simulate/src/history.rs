@@ -127,7 +127,7 @@ impl History {
     }
 
     /// Whether the records after `since` are sent one by one, as `Authority::updates` decides.
-    pub(crate) fn answers_with_records(&self, since: u64, head: u64, most_in_delta: u64) -> bool {
+    pub(crate) fn answers_with_records(since: u64, head: u64, most_in_delta: u64) -> bool {
         let forgotten = head.saturating_sub(Self::KEPT);
         since >= forgotten && head.saturating_sub(since) <= most_in_delta
     }

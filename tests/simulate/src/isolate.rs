@@ -2,7 +2,7 @@
 //!
 //! The rules are those of the edge's `purge::view`, which only builds as a Worker; the replica and its age are
 //! the product's own. What it holds of the ledger is only how far it reaches: 15,000 whole copies would not fit
-//! here. A [`Witness`] holds all of it.
+//! here. A witness holds all of it.
 
 use std::collections::VecDeque;
 

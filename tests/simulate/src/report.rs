@@ -166,7 +166,8 @@ fn prices() -> String {
 }
 
 fn render(table: &Table, figures: &[Figures]) -> String {
-    let (head, row): (&[&str], fn(&Scenario, &Figures) -> Vec<String>) = match table.kind {
+    type Row = fn(&Scenario, &Figures) -> Vec<String>;
+    let (head, row): (&[&str], Row) = match table.kind {
         Kind::Steady => (&STEADY, steady),
         Kind::Cost => (&COST, cost),
         Kind::Capacity => (&CAPACITY, capacity),
@@ -174,7 +175,7 @@ fn render(table: &Table, figures: &[Figures]) -> String {
     };
     let mut text = format!("| {} |\n|{}\n", head.join(" | "), "---|".repeat(head.len()));
     for (scenario, figures) in table.scenarios.iter().zip(figures) {
-        text += &format!("| {} |\n", row(scenario, figures).join(" | "));
+        text.extend(["| ", &row(scenario, figures).join(" | "), " |\n"]);
     }
     text
 }

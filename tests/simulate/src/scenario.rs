@@ -60,7 +60,7 @@ pub(crate) enum Sharing {
     /// asks, and asks. This is what the edge does (`purge::sharing`).
     Entry,
     /// As [`Self::Entry`], but answers are kept together for a minute, whole ledgers in an entry of their own, a claim
-    /// lasts as long as a question may take, and an answer may have 10,000 records. This is what the simulation recommends.
+    /// lasts as long as a question may take, and an answer may have 10,000 records. The simulation recommends this.
     Together,
     /// As [`Self::Together`], but it is the region's replica that is asked, and the authority pushes to that.
     Regional,

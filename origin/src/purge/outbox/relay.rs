@@ -161,9 +161,6 @@ impl Relay {
     }
 
     async fn send(&mut self, before: Progress, mut dispatch: Dispatch) -> Then {
-        if dispatch.width == Width::Everything {
-            self.counters.widened_total.add_one();
-        }
         loop {
             let told = tokio::select! {
                 told = self.target.tell(&dispatch.request) => told,
@@ -180,8 +177,8 @@ impl Relay {
                 }
                 Err(TellError::Never { .. }) if !dispatch.request.everything => {
                     self.counters.failed_attempts_total.add_one();
-                    self.counters.widened_total.add_one();
                     dispatch.request = plan::widened(&dispatch.request);
+                    dispatch.width = Width::Everything;
                 }
                 Err(TellError::Never { reason }) => return self.failed(before, reason, None).await,
                 Err(TellError::Later { reason, not_before }) => {
@@ -194,6 +191,9 @@ impl Relay {
     async fn delivered(&mut self, dispatch: &Dispatch, taken: Taken) -> Then {
         let letters = u64::try_from(dispatch.letters).unwrap_or(u64::MAX);
         self.counters.delivered_total.add(letters);
+        if dispatch.width == Width::Everything {
+            self.counters.widened_total.add_one();
+        }
         self.backoff.reset();
         self.together = Self::MOST_LETTERS;
         self.note(Progress::after(dispatch.cursor, taken), Then::GoOn)
@@ -209,7 +209,7 @@ impl Relay {
         self.counters.failed_attempts_total.add_one();
         progress.failing = Some(reason);
         let pause = self.backoff.next_pause();
-        // Longer than any outage's own pause nobody may ask for: the purge is late enough.
+        // Nobody may ask for longer than an outage's own pause: the purge is late enough.
         let asked = not_before.unwrap_or_default().min(Self::PAUSES.1);
         self.note(progress, Then::Pause(pause.max(asked))).await
     }

@@ -2,6 +2,7 @@
 
 use terrace_shared::time::TimestampMillis;
 
+use super::measure::Measures;
 use super::{Event, Question, Simulation, Who};
 use crate::clock::Span;
 use crate::data_centre::{DataCentre, Shared};
@@ -129,8 +130,7 @@ impl Simulation<'_> {
     fn take(&mut self, who: Who, found: &[Shared]) {
         let isolate = &mut self.isolates[who.isolate];
         let last_answer =
-            self.measures
-                .last_answer(isolate, self.scenario.bound, self.now, &mut self.dice);
+            Measures::last_answer(isolate, self.scenario.bound, self.now, &mut self.dice);
         let mut before = None;
         for (step, shared) in found.iter().enumerate() {
             if let Some(witness) = &mut isolate.witness {

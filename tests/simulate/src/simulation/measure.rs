@@ -140,7 +140,6 @@ impl Measures {
     /// Requests come at no set times, so looking back from any moment the last one lies as far off as looking
     /// forward the next one does.
     pub(super) fn last_answer(
-        &self,
         isolate: &Isolate,
         bound: Milliseconds,
         now: Moment,
@@ -252,8 +251,8 @@ fn agrees(witness: &Replica, history: &History, head: u64) -> bool {
 
 impl Simulation<'_> {
     pub(super) fn finish(mut self) -> Figures {
-        let measured = self.scenario.measured;
-        let seconds = measured.as_seconds();
+        let length = self.scenario.measured;
+        let seconds = length.as_seconds();
         let visitors: f64 = self.isolates.iter().map(|isolate| isolate.rate).sum();
         for isolate in &mut self.isolates {
             for came in std::mem::take(&mut isolate.waiting) {
@@ -265,7 +264,7 @@ impl Simulation<'_> {
         }
         let (authority, replicas) = self.objects.split_at(1);
         let usages = |objects: &'_ [crate::object::Object]| {
-            ObjectFigures::of(objects.iter().map(crate::object::Object::usage), measured)
+            ObjectFigures::of(objects.iter().map(crate::object::Object::usage), length)
         };
         let replicas = (!replicas.is_empty()).then(|| usages(replicas));
         let authority = usages(authority);

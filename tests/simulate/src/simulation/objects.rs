@@ -5,7 +5,7 @@ use terrace_shared::time::ByteCount;
 use super::{Event, Question, Simulation};
 use crate::clock::{Moment, Span};
 use crate::data_centre::Shared;
-use crate::history::News;
+use crate::history::{History, News};
 use crate::network::Region;
 use crate::object::{Turn, encoding};
 use crate::scenario::Sharing;
@@ -98,7 +98,7 @@ impl Simulation<'_> {
         if let Some(since) = question.since {
             let most = self.scenario.most_in_delta;
             let since = since.min(head);
-            if self.history.answers_with_records(since, head, most) {
+            if History::answers_with_records(since, head, most) {
                 let bytes = self.history.delta_bytes(since, head);
                 return (News::Delta { since }, bytes, head - since);
             }
@@ -144,11 +144,11 @@ impl Simulation<'_> {
                 if sequence.is_multiple_of(Self::TRIM) {
                     self.trim();
                 }
-                if self.scenario.sharing != Sharing::Regional {
+                if self.scenario.sharing == Sharing::Regional {
+                    self.measures.note_call(sequence, arrived);
+                } else {
                     let given = at.after(Self::COMMIT);
                     self.at(given, Event::Receipt { sequence, arrived });
-                } else {
-                    self.measures.note_call(sequence, arrived);
                 }
             }
         }
