@@ -114,6 +114,10 @@ async fn an_edge_that_was_down_is_told_in_order_by_whoever_is_left_and_delays_no
         EdgeServer::answering(taken).await,
     );
     let first = process(&server, &[("eu", &eu), ("us", &us)]).await;
+    wait_until("both edges are begun with", async || {
+        told(&eu) == ["*"] && told(&us) == ["*"]
+    })
+    .await;
     first
         .purge_wait(Purge::surrogate_key("before"), LONG)
         .await
@@ -197,7 +201,7 @@ async fn whatever_redis_loses_the_edge_is_purged_whole_and_told_each_purge_after
     for lost in [
         &["DEL", "terrace:{default}:outbox:v1"][..],
         &["DEL", "terrace:{default}:edges:v1"],
-        &["DEL", "terrace:{default}:ledger:v1"],
+        &["DEL", "terrace:{default}:ledger:v2"],
         &["FLUSHALL"],
     ] {
         eu.answer(down);
