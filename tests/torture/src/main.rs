@@ -84,8 +84,15 @@ async fn main() -> ExitCode {
     let run = Run::new(world, Duration::from_micros(arguments.pace));
     run.begin(seed);
     let length = Duration::from_secs(arguments.seconds);
+    let mut faults = Vec::new();
     if !arguments.calm {
         for planned in schedule(seed, length, size) {
+            faults.push(format!(
+                "{} ms: {:?} for {} ms",
+                planned.at.as_millis(),
+                planned.fault,
+                planned.lasts.as_millis()
+            ));
             tokio::spawn(carry_out(run.clone(), planned));
         }
     }
@@ -100,6 +107,7 @@ async fn main() -> ExitCode {
         "isolates": size.centres * plan.isolates,
         "source_reads": run.world.source.reads(),
         "broken": arguments.broken,
+        "faults": faults,
         "at": SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     });
     let report = run.report.json(&setting);
