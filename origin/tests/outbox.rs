@@ -69,7 +69,15 @@ fn told(edge: &EdgeServer) -> Vec<String> {
     edge.calls().into_iter().flat_map(names).collect()
 }
 
-/// The last state of each tier of the edges, by name.
+/// Waits until these edges, new to the ledger, have been purged whole: what is purged later is told by its name.
+async fn purged_whole(edges: &[&EdgeServer]) {
+    wait_until("new edges are purged whole, once", async || {
+        edges.iter().all(|edge| told(edge) == ["*"])
+    })
+    .await;
+}
+
+/// The state of each edge, by name.
 fn edges(receipt: &Receipt) -> Vec<(&str, PurgeState)> {
     let tiers = receipt.tiers.iter();
     tiers
@@ -86,10 +94,7 @@ async fn a_purge_by_a_process_that_knows_no_edge_reaches_every_edge_that_another
         EdgeServer::answering(taken).await,
     );
     let _sender = process(&server, &[("eu", &eu), ("us", &us)]).await;
-    wait_until("new edges are purged whole, once", async || {
-        told(&eu) == ["*"] && told(&us) == ["*"]
-    })
-    .await;
+    purged_whole(&[&eu, &us]).await;
     let other = process(&server, &[]).await;
     for key in ["a", "b"] {
         let purge = Purge::surrogate_key(key);
@@ -114,10 +119,7 @@ async fn an_edge_that_was_down_is_told_in_order_by_whoever_is_left_and_delays_no
         EdgeServer::answering(taken).await,
     );
     let first = process(&server, &[("eu", &eu), ("us", &us)]).await;
-    wait_until("both edges are begun with", async || {
-        told(&eu) == ["*"] && told(&us) == ["*"]
-    })
-    .await;
+    purged_whole(&[&eu, &us]).await;
     first
         .purge_wait(Purge::surrogate_key("before"), LONG)
         .await
@@ -165,6 +167,7 @@ async fn several_processes_send_each_purge_once() {
     for _ in 0..3 {
         caches.push(process(&server, &[("eu", &eu)]).await);
     }
+    purged_whole(&[&eu]).await;
     let mut purges = tokio::task::JoinSet::new();
     for number in 0..60 {
         let cache = caches[number % 3].clone();
@@ -261,7 +264,7 @@ async fn a_second_purge_outlives_the_process_that_asked_for_it() {
     let server = RedisServer::start().await;
     let eu = EdgeServer::answering(taken).await;
     let asking = process(&server, &[]).await;
-    let purge = Purge::surrogate_key("a").again_after(Duration::from_millis(1_500));
+    let purge = Purge::surrogate_key("a").again_after(Duration::from_secs(3));
     let receipt = asking.purge(purge).await.expect("taken");
     assert!(
         receipt.again_at_ms > Some(receipt.purged_at_ms),
