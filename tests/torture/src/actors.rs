@@ -670,7 +670,8 @@ impl Run {
         let mut caller = Caller::of(address, Self::PATIENCE);
         let reply = caller.get("/torture/stats", &[]).await.ok()?;
         let stats: serde_json::Value = serde_json::from_slice(&reply.body).ok()?;
-        stats["edge"]["outbox_depth"].as_u64()
+        let edges = stats["edges"].as_object()?.values();
+        edges.map(|edge| edge["waiting"].as_u64()).sum()
     }
 
     /// Calls an origin process for its own sake.

@@ -16,6 +16,9 @@ pub mod source;
 pub mod topology;
 pub mod world;
 
+/// What signs the receipts' tokens, at the data centres and in the processes.
+pub const TOKEN_SECRET: &str = "a secret of this world alone";
+
 /// Breaks the rule of this name for this process; without the feature `sabotage`, says that it cannot.
 ///
 /// # Panics

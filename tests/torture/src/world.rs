@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
+use crate::TOKEN_SECRET;
 use crate::faults::Size;
 use crate::proxy::Link;
 use crate::source::Source;
@@ -226,6 +227,7 @@ fn edge(plan: &Plan, registry: &Path, name: &str, origin: &str) -> Command {
     let vars = [
         ("ORIGIN", origin),
         ("TERRACE_PURGE_TOKENS", &token_list()),
+        ("TERRACE_TOKEN_SECRET", TOKEN_SECRET),
         ("TERRACE_ORIGIN_TIMEOUT_MS", "10000"),
         ("TERRACE_BREAK", plan.broken.as_deref().unwrap_or_default()),
     ];

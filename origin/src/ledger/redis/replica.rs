@@ -93,7 +93,7 @@ impl Replica {
         self.bound
     }
 
-    /// Whether the view has the purge at `place`.
+    /// Whether a view that is level with the ledger has the purge at `place`.
     fn state_of(&self, place: &Place) -> ReplicaState {
         match &*self.tail.lock() {
             Some(tail) if tail.incarnation == place.incarnation && tail.head >= place.sequence => {
@@ -212,13 +212,23 @@ impl Replica {
 
     /// Catches up unless somebody else has done so, at least to `place`, while this one waited for its turn.
     pub(super) async fn catch_up_to(&self, place: &Place) -> ReplicaState {
-        let turn = self.turn.lock().await;
-        if self.state_of(place) == ReplicaState::Behind {
-            // An error here is the loop's to mend; the receipt tells.
-            let _ = self.ask_until_level(self.keep.without_snapshots()).await;
+        let _turn = self.turn.lock().await;
+        if self.knows(place) {
+            return ReplicaState::Applied;
         }
-        drop(turn);
-        self.state_of(place)
+        // An error here is the loop's to mend; the receipt tells.
+        match self.ask_until_level(self.keep.without_snapshots()).await {
+            Ok(Level::Reached(_)) => self.state_of(place),
+            Ok(Level::Missed) | Err(_) if self.knows(place) => ReplicaState::Applied,
+            Ok(Level::Missed) | Err(_) => ReplicaState::Behind,
+        }
+    }
+
+    /// Whether the view has the purge in this place, and not another one under its number, which a fail-over has lost.
+    fn knows(&self, place: &Place) -> bool {
+        let tail = self.tail.lock();
+        tail.as_ref()
+            .is_some_and(|tail| tail.relation(place) == Relation::Known)
     }
 
     async fn ask_until_level(&self, keep: Keep) -> RedisResult<Level> {

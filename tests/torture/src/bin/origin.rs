@@ -17,10 +17,11 @@ use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use terrace_origin::http::CacheLayer;
 use terrace_origin::{
-    ByteCount, Cache, Edge, Namespace, Policy, PurgeRequest, Redis, ShiftedClock, key,
+    ByteCount, Cache, Edge, Namespace, Policy, PurgeRequest, Redis, ShiftedClock, TokenSecrets, key,
 };
 use terrace_shared::http::Exposure;
 use terrace_shared::time::Milliseconds;
+use terrace_torture::TOKEN_SECRET;
 use terrace_torture::checker::Label;
 use terrace_torture::http::label_of;
 use terrace_torture::names::Key;
@@ -73,6 +74,7 @@ async fn main() {
         .redis(redis)
         .edge(Edge::new(&arguments.edge, &arguments.edge_token))
         .shifted_clock(&clock)
+        .token_secrets(TokenSecrets::parse(TOKEN_SECRET).expect("a secret"))
         .build()
         .await
         .expect("a cache");
