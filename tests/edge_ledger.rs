@@ -263,7 +263,7 @@ async fn who_calls_too_often_is_told_when_to_come_back() {
         assert_eq!(answer.status, 429, "{}", answer.text());
         assert_eq!(answer.field("retry-after"), "1");
         let json = answer.json();
-        assert!(json["error"].as_str().unwrap().contains("too many calls"));
+        assert!(json["error"].as_str().unwrap().contains("too many purges"));
     }
     // Others are not refused for it, and the one who waits is let pass.
     assert_eq!(edge.purge_as(PURGE_TOKEN, body).await.status, 200);
