@@ -17,7 +17,8 @@ use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use terrace_origin::http::CacheLayer;
 use terrace_origin::{
-    ByteCount, Cache, Edge, Namespace, Policy, PurgeRequest, Redis, ShiftedClock, TokenSecrets, key,
+    After, ByteCount, Cache, Edge, Namespace, Policy, PurgeRequest, Redis, ShiftedClock,
+    TokenSecrets, key,
 };
 use terrace_shared::http::Exposure;
 use terrace_shared::time::Milliseconds;
@@ -151,12 +152,17 @@ async fn page(
     response
 }
 
-/// A value of the namespace.
-async fn value(State(service): State<Arc<Service>>, Path(key): Path<usize>) -> Response {
+/// A value of the namespace, no older than what the request's tokens name.
+async fn value(
+    State(service): State<Arc<Service>>,
+    Path(key): Path<usize>,
+    fields: HeaderMap,
+) -> Response {
     let Some(key) = Key::at(key) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    match service.value(key).await {
+    let after = service.cache.after(&fields);
+    match service.value(key, &after).await {
         Some((version, label)) => {
             let mut response = version.to_string().into_response();
             let said = match label {
@@ -182,9 +188,9 @@ struct Many {
 /// version, `~` before one that is labelled stale, or a hyphen for none.
 async fn many(State(service): State<Arc<Service>>, Query(many): Query<Many>) -> String {
     let keys = (many.first..many.first + many.count).filter_map(Key::at);
-    let service = &*service;
+    let (service, none) = (&*service, &After::default());
     let reads = keys.map(|key| async move {
-        let (value, page) = tokio::join!(service.value(key), service.page(key));
+        let (value, page) = tokio::join!(service.value(key, none), service.page(key));
         format!("{} {}\n", word(value), word(page))
     });
     join_all(reads).await.concat()
@@ -199,12 +205,11 @@ fn word(read: Option<(u64, Label)>) -> String {
 }
 
 impl Service {
-    async fn value(&self, key: Key) -> Option<(u64, Label)> {
+    async fn value(&self, key: Key, after: &After) -> Option<(u64, Label)> {
         let source = self.source.clone();
         let parts = key!(group: key.group(), key: key.index());
-        let read = self
-            .values
-            .answer_or_refresh(&parts, move |_| async move { source.read(key).await });
+        let values = self.values.after(after);
+        let read = values.answer_or_refresh(&parts, move |_| async move { source.read(key).await });
         let answer = read.await.ok()?;
         let label = match answer.stale {
             Some(_) => Label::Stale,
