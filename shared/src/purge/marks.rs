@@ -89,6 +89,9 @@ impl MarkTable {
     /// Puts back marks as a snapshot carries them: in order, for which there must be room beforehand.
     pub(super) fn restore(&mut self, marks: &[(Fingerprint, Marks)]) {
         self.exact.make_room_for(marks.len());
+        // Once for all: what is lifted to the base stands where it stood in the snapshot.
+        let newest = marks.iter().map(|(_, marks)| marks.newest()).max();
+        self.exact.reach(newest.unwrap_or_default());
         for (scope, marks) in marks {
             self.exact.raise(*scope, *marks);
         }

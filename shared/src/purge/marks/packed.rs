@@ -40,10 +40,7 @@ impl PackedMarks {
 
     /// Raises the marks of `scope` to at least `marks`.
     pub(super) fn raise(&mut self, scope: Fingerprint, marks: Marks) {
-        let newest = marks.newest().as_u64();
-        if newest.saturating_sub(self.base) > u64::from(u32::MAX) {
-            self.move_base(newest - u64::from(u32::MAX / 2));
-        }
+        self.reach(marks.newest());
         let raised = self.offsets_of(marks);
         let scope = bits(scope);
         match self.find(scope) {
@@ -58,6 +55,14 @@ impl PackedMarks {
                 self.insert(place, scope, raised);
             }
             Err(place) => self.insert(place, scope, raised),
+        }
+    }
+
+    /// Moves the base to where marks as new as that can be kept.
+    pub(super) fn reach(&mut self, newest: Sequence) {
+        let newest = newest.as_u64();
+        if newest.saturating_sub(self.base) > u64::from(u32::MAX) {
+            self.move_base(newest - u64::from(u32::MAX / 2));
         }
     }
 
