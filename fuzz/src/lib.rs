@@ -28,7 +28,7 @@ const fn target(name: &'static str, run: fn(&[u8])) -> Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 25] = [
+pub const TARGETS: [Target; 26] = [
     target("response-directives", directives::response),
     target("request-directives", directives::request),
     target("targeted-fields", directives::targeted),
@@ -45,6 +45,7 @@ pub const TARGETS: [Target; 25] = [
     target("intake", requests::intake),
     target("exchange", exchange::exchange),
     target("stored-heads", stored::heads),
+    target("variant-lists", stored::variant_lists),
     target("envelopes", stored::envelopes),
     target("ledger", purges::ledger),
     target("purge-requests", purges::requests),
