@@ -63,16 +63,19 @@ impl VaryMarker {
     /// What this one and another one of the same generation know; this one, if it is of another.
     pub(super) fn merged(self: &Rc<Self>, other: Option<&Self>) -> Rc<Self> {
         match other {
-            Some(other) if other.generation == self.generation && other != &**self => {
-                Rc::new(Self {
-                    names: union(&self.names, &other.names),
-                    generation: self.generation,
-                    needed_until: self.needed_until.max(other.needed_until),
-                    known: self.known.merged(&other.known),
-                })
-            }
+            Some(other) if other.continues(self) && other != &**self => Rc::new(Self {
+                names: union(&self.names, &other.names),
+                generation: self.generation,
+                needed_until: self.needed_until.max(other.needed_until),
+                known: self.known.merged(&other.known),
+            }),
             Some(_) | None => Rc::clone(self),
         }
+    }
+
+    /// Whether it leads to the variants that `other` leads to, and others.
+    pub(super) const fn continues(&self, other: &Self) -> bool {
+        self.generation == other.generation
     }
 
     /// The marker without what is for these requests; none if it knows of no such thing.
@@ -163,11 +166,15 @@ impl VaryMarker {
 
 /// The names of both, sorted.
 fn union(one: &[HeaderName], other: &[HeaderName]) -> Vec<HeaderName> {
-    let mut names = [one, other].concat();
-    names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
-    names.dedup();
+    let mut names = one.to_vec();
+    for name in other {
+        let place = names.binary_search_by(|known| known.as_str().cmp(name.as_str()));
+        if let Err(place) = place {
+            names.insert(place, name.clone());
+        }
+    }
     names
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -295,7 +295,7 @@ pub(crate) async fn put(
         return;
     }
     let needed_until = kept_until(&head);
-    let marker = marker.map(|marker| marker.merged(memory::marker(key).as_deref()));
+    let marker = marker.map(|marker| current(key, &marker));
     let now = clock::now().timestamp();
     let before = marker.as_ref();
     let marker =
@@ -328,7 +328,7 @@ pub(crate) async fn put(
     observe::count(Count::Stored);
     flight::note_stored(shared_place(key, marker.as_deref(), request));
     if let Some(marker) = marker {
-        let marker = marker.merged(memory::marker(key).as_deref());
+        let marker = current(key, &marker);
         if cache_api::put_marker(key, &marker).await.is_err() {
             observe::count(Count::StoreFailed);
         }
@@ -410,8 +410,7 @@ pub(crate) async fn forget(key: StoreKey, marker: Option<&Rc<VaryMarker>>, head:
 
 /// Takes what is for these requests off the list of what is known.
 async fn strike(key: StoreKey, marker: &Rc<VaryMarker>, vary: &VaryKey) {
-    let marker = marker.merged(memory::marker(key).as_deref());
-    let Some(rest) = marker.without(vary) else {
+    let Some(rest) = current(key, marker).without(vary) else {
         return;
     };
     let rest = Rc::new(rest);
@@ -419,6 +418,12 @@ async fn strike(key: StoreKey, marker: &Rc<VaryMarker>, vary: &VaryKey) {
     if cache_api::put_marker(key, &rest).await.is_err() {
         observe::count(Count::StoreFailed);
     }
+}
+
+/// What `marker` has become in this isolate since it was read.
+fn current(key: StoreKey, marker: &Rc<VaryMarker>) -> Rc<VaryMarker> {
+    let here = memory::marker(key).filter(|here| here.continues(marker));
+    here.unwrap_or_else(|| Rc::clone(marker))
 }
 
 /// What requests that may share an answer have in common, as far as is known.
@@ -451,3 +456,6 @@ fn kept_until(head: &StoredResponse) -> Timestamp {
         usable
     }
 }
+
+#[cfg(all(test, target_arch = "wasm32"))]
+mod tests;

@@ -59,11 +59,7 @@ pub fn decide_among(
     let said = match decide(request, held.map(|held| held.head), verdict, now, rules) {
         Decision::Forward(ForwardReason::UriMiss) if !stored.is_empty() => {
             let offers = heads.iter().filter_map(|head| Offer::of(head));
-            of_others(
-                request,
-                offers.collect(),
-                because_of(heads.len(), stored.len()),
-            )
+            of_others(request, offers, because_of(heads.len(), stored.len()))
         }
         said => said,
     };
@@ -84,7 +80,7 @@ pub fn decide_unread(
         .collect();
     let because = because_of(usable.len(), others().count());
     let offers = usable.iter().filter_map(|variant| variant.offer());
-    of_others(request, offers.collect(), because)
+    of_others(request, offers, because)
 }
 
 /// [`on_response`] for all stored responses of one URI: a 304 may be about another one than was selected.
@@ -125,15 +121,25 @@ impl ValidationRequest {
     ///
     /// At most [`Self::MOST_TAGS`], the most recent ones.
     pub fn of_several(stored: &[&StoredResponse], because: ForwardReason) -> Option<Self> {
-        let offers = stored.iter().filter_map(|stored| Offer::of(stored));
-        Self::offering(offers.collect(), because)
+        Self::offering(
+            stored.iter().filter_map(|stored| Offer::of(stored)),
+            because,
+        )
     }
 
     /// The same, of what is known of them.
-    fn offering(mut offers: Vec<Offer<'_>>, because: ForwardReason) -> Option<Self> {
-        offers.sort_by_key(|offer| std::cmp::Reverse(offer.date));
-        let mut tags: Vec<HeaderValue> = Vec::new();
+    fn offering<'a>(
+        offers: impl Iterator<Item = Offer<'a>>,
+        because: ForwardReason,
+    ) -> Option<Self> {
+        let mut recent: Vec<Offer<'a>> = Vec::new();
         for offer in offers {
+            // They are few, so no sorting is brought into the worker for them.
+            let at = recent.partition_point(|other| other.date >= offer.date);
+            recent.insert(at, offer);
+        }
+        let mut tags: Vec<HeaderValue> = Vec::new();
+        for offer in recent {
             if let Some(value) = offer.tag.to_value().filter(|value| !tags.contains(value)) {
                 tags.push(value);
             }
@@ -164,7 +170,11 @@ impl<'a> Offer<'a> {
 }
 
 /// What to do when all that is stored is for other requests.
-fn of_others(request: &RequestFacts, offers: Vec<Offer<'_>>, because: ForwardReason) -> Decision {
+fn of_others<'a>(
+    request: &RequestFacts,
+    offers: impl Iterator<Item = Offer<'a>>,
+    because: ForwardReason,
+) -> Decision {
     // The client's own conditions, and its ranges, are asked as they are.
     let is_plain = request.method == Method::GET
         && !request.is_conditional_or_partial()

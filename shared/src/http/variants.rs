@@ -57,7 +57,7 @@ impl VariantList {
         };
         let others = self.0.iter().cloned();
         let kept = others.filter(|other| other.kept_until > now);
-        Self::bounded(std::iter::once(new).chain(kept).collect())
+        Self::bounded(std::iter::once(new).chain(kept))
     }
 
     /// The list without what has this vary key; none if there is no such thing.
@@ -70,9 +70,12 @@ impl VariantList {
     /// What this list or the other one has; of two for the same requests, the more recent.
     #[must_use]
     pub fn merged(&self, other: &Self) -> Self {
-        let mut all: Vec<Variant> = self.0.iter().chain(&other.0).cloned().collect();
-        all.sort_by_key(|variant| std::cmp::Reverse(variant.date));
-        Self::bounded(all)
+        let is_older = |own: &&Variant| {
+            let mut others = other.0.iter();
+            others.any(|other| other.vary == own.vary && other.date > own.date)
+        };
+        let own = self.0.iter().filter(|own| !is_older(own));
+        Self::bounded(own.chain(&other.0).cloned())
     }
 
     /// Those that are for `request`, the most recent first (RFC 9111 §4.1).
@@ -152,14 +155,14 @@ impl VariantList {
     }
 
     /// Of several for the same requests, the first; of all, the most recent that the bounds allow.
-    fn bounded(variants: Vec<Variant>) -> Self {
-        let mut kept: Vec<Variant> = Vec::with_capacity(variants.len());
+    fn bounded(variants: impl IntoIterator<Item = Variant>) -> Self {
+        let mut kept: Vec<Variant> = Vec::new();
         for variant in variants {
             if kept.iter().all(|other| other.vary != variant.vary) {
-                kept.push(variant);
+                let at = kept.partition_point(|other| other.date >= variant.date);
+                kept.insert(at, variant);
             }
         }
-        kept.sort_by_key(|variant| std::cmp::Reverse(variant.date));
         kept.truncate(Self::MOST);
         let mut left = Self::LARGEST.as_u64();
         kept.retain(|variant| {

@@ -7,10 +7,10 @@ use terrace_shared::purge::{Epoch, Fence, Incarnation, Sequence, Verdict};
 
 use super::*;
 
-const NOW: Timestamp = Timestamp::from_unix_seconds(1_000_000);
+pub(in crate::store) const NOW: Timestamp = Timestamp::from_unix_seconds(1_000_000);
 const LATER: Timestamp = Timestamp::from_unix_seconds(1_000_100);
 
-fn fields(lines: &[(&'static str, &str)]) -> HeaderMap {
+pub(in crate::store) fn fields(lines: &[(&'static str, &str)]) -> HeaderMap {
     let pair = |(name, value): &(&'static str, &str)| {
         let name = HeaderName::from_static(name);
         (name, value.parse().unwrap())
@@ -18,13 +18,17 @@ fn fields(lines: &[(&'static str, &str)]) -> HeaderMap {
     lines.iter().map(pair).collect()
 }
 
-fn request(lines: &[(&'static str, &str)]) -> RequestFacts {
+pub(in crate::store) fn request(lines: &[(&'static str, &str)]) -> RequestFacts {
     let uri = Uri::from_static("https://a.example/");
     RequestFacts::parse(&Method::GET, &uri, &fields(lines), NOW, &Rules::default())
 }
 
 /// What is stored for a request with these fields that came so many seconds after the first.
-fn stored(lines: &[(&'static str, &str)], vary: &str, second: u64) -> StoredResponse {
+pub(in crate::store) fn stored(
+    lines: &[(&'static str, &str)],
+    vary: &str,
+    second: u64,
+) -> StoredResponse {
     let rules = Rules::default();
     let fields = fields(&[
         ("cache-control", "max-age=60"),
