@@ -102,7 +102,10 @@ impl VaryMarker {
         key: StoreKey,
         request: &'a RequestFacts,
     ) -> impl Iterator<Item = StoreKey> + 'a {
-        let mut listed = self.known.matching(request).peekable();
+        // As long as all vary by the same fields, one alone can be for it, and where that lies is known without a search.
+        let differ = !self.known.all_vary_by(self.names.len());
+        let listed = differ.then(|| self.known.matching(request));
+        let mut listed = listed.into_iter().flatten().peekable();
         let unlisted = match listed.peek() {
             Some(_) => None,
             None => Some(self.place_of(key, request)),

@@ -78,6 +78,12 @@ impl VariantList {
         Self::bounded(own.chain(&other.0).cloned())
     }
 
+    /// Whether each of them varies by so many fields.
+    pub fn all_vary_by(&self, fields: usize) -> bool {
+        let mut variants = self.0.iter();
+        variants.all(|variant| variant.vary.0.len() == fields)
+    }
+
     /// Those that are for `request`, the most recent first (RFC 9111 §4.1).
     pub fn matching<'a>(&'a self, request: &'a RequestFacts) -> impl Iterator<Item = &'a Variant> {
         let variants = self.0.iter();

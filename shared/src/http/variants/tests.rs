@@ -162,3 +162,13 @@ fn sample() -> VariantList {
     let two = [&dated(1)[..], "terrace-epoch: 0000000000000007-9"];
     list(&[&head("1", &one), &head("2", &two)])
 }
+
+#[test]
+fn it_is_known_whether_all_vary_by_the_same_fields() {
+    let one = head("1", &["vary: foo"]);
+    let two = head("2", &["vary: foo", &dated(1)]);
+    let all = head("3", &[&dated(2)]);
+    assert!(list(&[]).all_vary_by(1) && list(&[&one, &two]).all_vary_by(1));
+    assert!(!list(&[&one, &two]).all_vary_by(2));
+    assert!(!list(&[&one, &all]).all_vary_by(1));
+}
