@@ -1,6 +1,7 @@
 //! The shared tier in Redis: envelopes under readable keys.
 
 mod connection;
+mod followed;
 mod servers;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use redis::{Cmd, FromRedisValue};
 use terrace_shared::time::Milliseconds;
 
 pub(crate) use self::connection::{Connection, Sickness};
+pub(crate) use self::followed::{Followed, Vouched};
 use self::servers::Servers;
 use super::SharedTier;
 use super::breaker::{Admission, Breaker, Failure};
@@ -35,6 +37,8 @@ use crate::metrics::SharedTierStats;
 #[derive(Clone)]
 pub struct Redis {
     pub(crate) connection: Connection,
+    /// The ledger's own, on which replicas are waited for.
+    pub(crate) ledger: Connection,
     pub(crate) health: Arc<Health>,
     prefix: Arc<str>,
 }
@@ -126,8 +130,10 @@ impl Redis {
             url: without_password(urls),
             source,
         })?;
+        let connection = Connection::new(servers);
         Ok(Self {
-            connection: Connection::new(servers),
+            ledger: connection.apart(),
+            connection,
             health: Arc::default(),
             prefix: "".into(),
         })
@@ -165,8 +171,12 @@ impl Health {
 
     /// Notes a failed call; an answer that is an error is none.
     pub(crate) fn failed(&self, error: &redis::RedisError, clock: &Clock) {
-        if Sickness::of(error) == Sickness::None {
-            return self.breaker.succeeded();
+        match Sickness::of(error) {
+            // It answers, if only readers.
+            Sickness::None | Sickness::Alone | Sickness::Unproven => {
+                return self.breaker.succeeded();
+            }
+            Sickness::Absent | Sickness::Silent | Sickness::Severed | Sickness::Demoted => {}
         }
         match self.breaker.failed(clock.moment().steady) {
             Failure::Counted => {}
