@@ -28,7 +28,7 @@ const fn target(name: &'static str, run: fn(&[u8])) -> Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 25] = [
+pub const TARGETS: [Target; 26] = [
     target("response-directives", directives::response),
     target("request-directives", directives::request),
     target("targeted-fields", directives::targeted),
@@ -49,6 +49,7 @@ pub const TARGETS: [Target; 25] = [
     target("ledger", purges::ledger),
     target("purge-requests", purges::requests),
     target("purge-calls", purges::calls),
+    target("purge-log", purges::log),
     target("patterns", purges::patterns),
     target("tokens", purges::tokens),
     target("read-tokens", purges::read_tokens),

@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderValue};
 use terrace_shared::intake::Routes;
 use terrace_shared::policy::{PathPattern, Policy};
+use terrace_shared::purge::audit::LogQuery;
 use terrace_shared::purge::auth::{Tokens, bearer};
 use terrace_shared::purge::compat::Call;
 use terrace_shared::purge::token::{
@@ -149,6 +150,20 @@ pub(crate) fn calls(bytes: &[u8]) {
         asked(&secret("namespace:none")).is_err(),
         "a token may purge what it does not allow"
     );
+}
+
+/// The query part of a URL of the purge log.
+pub(crate) fn log(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    match LogQuery::parse(text) {
+        Ok(LogQuery { limit, before }) => {
+            assert!((1..=LogQuery::MOST).contains(&limit));
+            assert!(before.is_none_or(|before| before >= 1));
+        }
+        Err(error) => assert!(error.to_string().len() < 6 * 256 + 100, "{error}"),
+    }
 }
 
 /// The token `secret`, which may purge what `allow` matches.

@@ -204,8 +204,9 @@ pub struct LedgerStats {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct EdgeStats {
-    /// Purges that it has not taken yet, as far as this process knows.
-    pub waiting: u64,
+    /// Purges that it has not taken yet; none while another process sends to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<u64>,
     /// Why it does not take the next one, as the last attempt went.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failing: Option<String>,

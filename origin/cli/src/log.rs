@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
+use clap::error::{ContextKind, ContextValue};
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request};
@@ -92,6 +93,19 @@ impl PurgeOrLog {
             Self::Log(log) => log.run().await,
         }
     }
+}
+
+/// The error of a command line, and besides, for `terrace purge article-7`, how a surrogate key is given.
+pub(crate) fn hinting(mut error: clap::Error) -> clap::Error {
+    let is_purge = std::env::args().nth(1).is_some_and(|word| word == "purge");
+    if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand)
+        && is_purge
+    {
+        let hint = format!("to purge by surrogate key: terrace purge --surrogate-key {word}");
+        let hints = ContextValue::StyledStrs(vec![hint.into()]);
+        error.insert(ContextKind::Suggested, hints);
+    }
+    error
 }
 
 impl Args for PurgeOrLog {

@@ -62,7 +62,7 @@ impl Failure {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| log::hinting(error).exit());
     let done = match arguments.command {
         Command::Check(check) => check.run(),
         Command::Purge(purge) => purge.run().await,
@@ -77,10 +77,14 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {}", failure.error);
-            let mut cause = failure.error.source();
+            let (mut said, mut cause) = (failure.error.to_string(), failure.error.source());
             while let Some(error) = cause {
-                eprintln!("caused by: {error}");
-                cause = error.source();
+                let text = error.to_string();
+                // Errors that pass their source's words off as their own would say them twice.
+                if text != said {
+                    eprintln!("caused by: {text}");
+                }
+                (said, cause) = (text, error.source());
             }
             if let Some(hint) = failure.hint {
                 eprintln!("hint: {hint}");

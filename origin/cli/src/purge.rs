@@ -230,7 +230,7 @@ fn in_words(receipt: &Receipt, now: TimestampMillis) -> String {
     let _ = match receipt.visible_by_ms {
         Some(at) => writeln!(
             text,
-            "nobody is served anything older from {} on",
+            "{} nobody is served anything older",
             from_now(at, now)
         ),
         None => writeln!(

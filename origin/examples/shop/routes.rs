@@ -117,25 +117,24 @@ async fn category(
     Path(id): Path<u32>,
     Query(PageOf { page: number }): Query<PageOf>,
 ) -> Result<Response, PageError> {
-    let epoch = shop.cache.epoch();
     let database = shop.database.clone();
     let parts = match number {
         0 | 1 => key!(category_id: id), // the policy's page is optional, and the first has none
         _ => key!(category_id: id, page: number),
     };
-    let products = shop
+    let answer = shop
         .categories
-        .get_or_fill(&parts, async move |_| database.category(id, number).await)
+        .answer_or_fill(&parts, async move |_| database.category(id, number).await)
         .await?;
-    Ok(page(Some(&*products), &format!("category:{id}"), epoch))
+    let keys = format!("category:{id}");
+    Ok(page(Some(&*answer.value), &keys, answer.epoch))
 }
 
 async fn plan(State(shop): State<Arc<Shop>>, Path(id): Path<u32>) -> Result<Response, PageError> {
-    let epoch = shop.cache.epoch();
     let database = shop.database.clone();
-    let plan = shop
+    let answer = shop
         .plans
-        .get_or_fill(&key!(plan_id: id), async move |fill| {
+        .answer_or_fill(&key!(plan_id: id), async move |fill| {
             let plan = database.plan(id).await?;
             if let Some(plan) = &plan {
                 fill.surrogate_key(format!("region:{}", plan.region));
@@ -143,7 +142,8 @@ async fn plan(State(shop): State<Arc<Shop>>, Path(id): Path<u32>) -> Result<Resp
             Ok::<_, DatabaseError>(plan)
         })
         .await?;
-    Ok(page(plan.as_deref(), &format!("plan:{id}"), epoch))
+    let keys = format!("plan:{id}");
+    Ok(page(answer.value.as_deref(), &keys, answer.epoch))
 }
 
 /// What `GET /api/plans` searches for.
@@ -162,35 +162,30 @@ async fn plan_search(
     State(shop): State<Arc<Shop>>,
     Query(PlanSearch { region, kwh }): Query<PlanSearch>,
 ) -> Result<Response, PageError> {
-    let epoch = shop.cache.epoch();
     let database = shop.database.clone();
     let searched = region.clone();
-    let plans = shop
+    let answer = shop
         .plan_searches
-        .get_or_fill(&key!(region: &region, kwh: kwh), async move |_| {
+        .answer_or_fill(&key!(region: &region, kwh: kwh), async move |_| {
             database.plans(searched, kwh).await
         })
         .await?;
-    Ok(page(
-        Some(&*plans),
-        &format!("plans region:{region}"),
-        epoch,
-    ))
+    let keys = format!("plans region:{region}");
+    Ok(page(Some(&*answer.value), &keys, answer.epoch))
 }
 
 async fn sales(State(shop): State<Arc<Shop>>) -> Result<Response, PageError> {
-    let epoch = shop.cache.epoch();
     let database = shop.database.clone();
-    let sales = shop
+    let answer = shop
         .sales
-        .get_or_fill(&key!(metric: "sales"), async move |_| {
+        .answer_or_fill(&key!(metric: "sales"), async move |_| {
             database.sales().await
         })
         .await?;
-    Ok(page(Some(&*sales), "stats", epoch))
+    Ok(page(Some(&*answer.value), "stats", answer.epoch))
 }
 
-/// A page with its surrogate keys, and the ledger's position before it began to be made (R9).
+/// A page with its surrogate keys, and the ledger's position up to which it is known to hold (R9).
 fn page<T: Serialize + ?Sized>(
     content: Option<&T>,
     surrogate_keys: &str,

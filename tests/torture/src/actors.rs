@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use e2e::PURGE_TOKEN;
 use parking_lot::Mutex;
-use terrace_shared::purge::PurgeMode;
 use terrace_shared::purge::wire::{AFTER_FIELD, PURGE_PATH, PurgeRequest, Receipt};
+use terrace_shared::purge::{Epoch, PurgeMode};
 
 use crate::checker::{
     Checker, Demand, Floor, Label, Place, Reach, bindings, is_pending_at_edge, longest_bound,
@@ -41,9 +41,9 @@ pub struct Run {
 }
 
 /// A purge that the edge had not taken when its receipt was written.
+#[derive(Clone)]
 struct Pending {
-    by: usize,
-    generation: u64,
+    epoch: Epoch,
     losses: u64,
     bound: Duration,
     mode: PurgeMode,
@@ -114,8 +114,8 @@ impl Run {
             for _ in 0..2 {
                 tokio::spawn(self.clone().keep_reading_many(process, random.fork()));
             }
-            tokio::spawn(self.clone().keep_settling(process));
         }
+        tokio::spawn(self.clone().keep_settling());
         for spot in self.isolates() {
             for _ in 0..3 {
                 tokio::spawn(self.clone().keep_reading(spot, random.fork()));
@@ -404,7 +404,6 @@ impl Run {
         let request = key.purge(naming, mode);
         let direct = key.realm() == Realm::EdgeOnly;
         let by = (!direct).then_some(process);
-        let generation = self.world.origins[process].generation();
         let losses = self.losses.load(Ordering::SeqCst);
         let asked_at = self.now();
         let reply = match by {
@@ -424,11 +423,10 @@ impl Run {
         for (reach, from) in &bindings {
             self.bind(reached, mode, *reach, *from);
         }
-        if let (Some(by), true) = (by, is_pending_at_edge(&receipt)) {
+        if by.is_some() && is_pending_at_edge(&receipt) {
             self.report.count("purges", "pending at the edge");
             self.pending.lock().push(Pending {
-                by,
-                generation,
+                epoch: receipt.epoch,
                 losses,
                 bound: Duration::from_millis(longest_bound(&receipt)),
                 mode,
@@ -619,59 +617,51 @@ impl Run {
 
     // Purges that the edge had yet to take.
 
-    /// Binds the edge's readers to what this process still had to tell, once it has nothing left to tell.
-    async fn keep_settling(self: Arc<Self>, process: usize) {
-        let origin = &self.world.origins[process];
-        loop {
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            let waiting = self
-                .pending
-                .lock()
-                .iter()
-                .any(|pending| pending.by == process);
-            if !waiting {
+    /// Binds the edge's readers to what it had yet to take, once any process says that it has: the outbox is in Redis,
+    /// and outlives whoever purged.
+    async fn keep_settling(self: Arc<Self>) {
+        for process in (0..self.world.origins.len()).cycle() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if self.pending.lock().is_empty() {
                 continue;
             }
-            let generation = origin.generation();
-            let (told, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut *self.pending.lock())
-                .into_iter()
-                .partition(|pending| pending.by == process);
-            self.pending.lock().extend(waiting);
-            let depth = self.outbox_depth(process).await;
+            let taken = self.taken_by_edge(process).await;
             let now = self.now();
             let losses = self.losses.load(Ordering::SeqCst);
-            let same = origin.generation() == generation;
-            for pending in told {
-                if pending.generation != generation || pending.losses != losses || !same {
-                    self.report
-                        .count("purges", "pending, and lost with a process or Redis");
-                } else if depth == Some(0) {
-                    let Pending {
-                        bound,
-                        mode,
-                        reached,
-                        ..
-                    } = pending;
-                    self.bind(&reached, mode, Reach::Edge, now + bound);
-                    self.remember(&reached, || {
-                        format!("told the edge by {} ms", now.as_millis())
-                    });
-                    self.report.count("purges", "pending, and told later");
-                } else {
-                    self.pending.lock().push(pending);
+            let (mut told, mut lost) = (Vec::new(), 0);
+            self.pending.lock().retain(|pending| {
+                let may_be_lost = pending.losses != losses;
+                let is_told = taken.is_some_and(|taken| {
+                    taken.incarnation == pending.epoch.incarnation
+                        && taken.sequence >= pending.epoch.sequence
+                });
+                if may_be_lost {
+                    lost += 1;
+                } else if is_told {
+                    told.push(pending.clone());
                 }
+                !may_be_lost && !is_told
+            });
+            for _ in 0..lost {
+                self.report.count("purges", "pending, and lost with Redis");
+            }
+            for pending in told {
+                let from = now + pending.bound;
+                self.bind(&pending.reached, pending.mode, Reach::Edge, from);
+                self.remember(&pending.reached, || {
+                    format!("told the edge by {} ms", now.as_millis())
+                });
+                self.report.count("purges", "pending, and told later");
             }
         }
     }
 
-    /// How many purges this process has yet to tell the edge; none if it does not say.
-    async fn outbox_depth(&self, process: usize) -> Option<u64> {
+    /// Up to where the edge has taken the purges of the processes, if this one knows.
+    async fn taken_by_edge(&self, process: usize) -> Option<Epoch> {
         let address = self.world.origins[process].address;
         let mut caller = Caller::of(address, Self::PATIENCE);
-        let reply = caller.get("/torture/stats", &[]).await.ok()?;
-        let stats: serde_json::Value = serde_json::from_slice(&reply.body).ok()?;
-        let edges = stats["edges"].as_object()?.values();
-        edges.map(|edge| edge["waiting"].as_u64()).sum()
+        let reply = caller.get("/torture/edge", &[]).await.ok()?;
+        std::str::from_utf8(&reply.body).ok()?.parse().ok()
     }
 
     /// Calls an origin process for its own sake.

@@ -194,6 +194,11 @@ async fn carry_out(run: Arc<Run>, planned: Planned) {
     let Planned { at, lasts, fault } = planned;
     tokio::time::sleep(at.saturating_sub(run.now())).await;
     run.report.count("faults", fault.as_str());
+    eprintln!(
+        "{} ms: {fault:?} for {} ms",
+        run.now().as_millis(),
+        lasts.as_millis()
+    );
     let world = &run.world;
     match fault {
         Fault::Kill(process) => {

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use e2e::{PURGE_TOKEN, Process, root, token_list};
 use tokio::net::TcpListener;
@@ -56,8 +55,6 @@ pub struct Origin {
     pub address: SocketAddr,
     /// From it to Redis, where that can be on a link.
     pub to_redis: Option<Link>,
-    /// Moves on with every start.
-    generation: AtomicU64,
     process: Mutex<Option<Process>>,
     arguments: Vec<String>,
     log: PathBuf,
@@ -121,7 +118,6 @@ impl World {
             let origin = Origin {
                 address: *address,
                 to_redis,
-                generation: AtomicU64::new(0),
                 process: Mutex::new(None),
                 arguments,
                 log: plan.logs.join(format!("origin-{number}.log")),
@@ -146,11 +142,6 @@ impl World {
 }
 
 impl Origin {
-    /// How often it has been started.
-    pub fn generation(&self) -> u64 {
-        self.generation.load(Ordering::SeqCst)
-    }
-
     /// Starts the process.
     ///
     /// # Panics
@@ -163,14 +154,12 @@ impl Origin {
         let mut command = Command::new(binary);
         command.args(&self.arguments).stderr(log(&self.log));
         let (started, _) = Process::start("an origin process", &mut command).await;
-        self.generation.fetch_add(1, Ordering::SeqCst);
         *process = Some(started);
     }
 
     /// Kills the process, as a crash would; nothing happens while it is down.
     pub async fn kill(&self) {
         let mut process = self.process.lock().await;
-        self.generation.fetch_add(1, Ordering::SeqCst);
         if let Some(process) = process.take() {
             process.kill().await;
         }

@@ -19,8 +19,8 @@ use crate::purge::target::{PurgeTarget, Taken, TellError};
 pub(crate) struct RelayState {
     /// How far the edge has come, as far as this process knows.
     pub(crate) progress: Progress,
-    /// How many purges it has yet to take, as far as this process knows.
-    pub(crate) waiting: u64,
+    /// How many purges it has yet to take; none while another process sends to it.
+    pub(crate) waiting: Option<u64>,
     /// Why the journal itself could not be read.
     pub(crate) unreadable: Option<String>,
 }
@@ -134,7 +134,7 @@ impl Relay {
             Ok(Claim::Here { progress, backlog }) => (progress, backlog),
             Ok(Claim::Elsewhere(progress)) => {
                 away.reset();
-                self.show(progress, 0);
+                self.show(progress, None);
                 return Then::Watch;
             }
             Err(error) => {
@@ -145,7 +145,7 @@ impl Relay {
             }
         };
         away.reset();
-        self.show(progress.clone(), progress.behind(backlog.ledger));
+        self.show(progress.clone(), Some(progress.behind(backlog.ledger)));
         match plan::next(progress.cursor.as_ref(), &backlog, self.together) {
             None => self.keep_noted(progress).await,
             Some(dispatch) => self.send(progress, dispatch).await,
@@ -241,7 +241,8 @@ impl Relay {
             match self.journal.claim(&self.edge, 0).await {
                 Ok(Claim::Here { progress, backlog }) => {
                     let waiting = progress.behind(backlog.ledger);
-                    self.state.send_modify(|state| state.waiting = waiting);
+                    self.state
+                        .send_modify(|state| state.waiting = Some(waiting));
                 }
                 Ok(Claim::Elsewhere(_)) => return,
                 Err(_) => {} // it may still hold: the next answer says
@@ -276,7 +277,7 @@ impl Relay {
         }
     }
 
-    fn show(&self, progress: Progress, waiting: u64) {
+    fn show(&self, progress: Progress, waiting: Option<u64>) {
         self.state.send_replace(RelayState {
             progress,
             waiting,

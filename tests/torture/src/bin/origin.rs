@@ -97,7 +97,7 @@ async fn main() {
         .route("/many", get(many))
         .route("/torture/purge", post(purge))
         .route("/torture/clock", post(shift_clock))
-        .route("/torture/stats", get(stats))
+        .route("/torture/edge", get(edge))
         .with_state(service);
     let router = Router::new()
         .route("/api/d/{group}/{key}", get(page))
@@ -263,8 +263,13 @@ async fn shift_clock(State(service): State<Arc<Service>>, Query(jump): Query<Jum
     }
 }
 
-async fn stats(State(service): State<Arc<Service>>) -> Response {
-    Json(service.cache.stats()).into_response()
+/// Up to where the edge has taken the purges of all processes, as the outbox in Redis has it.
+async fn edge(State(service): State<Arc<Service>>) -> Response {
+    let edges = service.cache.edges().await.unwrap_or_default();
+    match edges.iter().find_map(|edge| edge.taken) {
+        Some(taken) => taken.to_string().into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 /// Gives all requests one host, so that whoever asks shares what is stored; and ends a connection now and then, so
