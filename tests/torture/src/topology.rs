@@ -58,7 +58,12 @@ impl Servers {
         }
         if topology != Topology::Standalone {
             for node in &mut servers.nodes {
-                let demand = ["--min-replicas-to-write", "1", "--min-replicas-max-lag", "2"];
+                let demand = [
+                    "--min-replicas-to-write",
+                    "1",
+                    "--min-replicas-max-lag",
+                    "2",
+                ];
                 node.arguments.extend(demand.map(str::to_owned));
                 let soon = ["--repl-diskless-sync-delay", "0"];
                 node.arguments.extend(soon.map(str::to_owned));

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use redis::aio::ConnectionLike;
 use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, Slot, SlotAddr};
-use redis::{Cmd, ErrorKind, Pipeline, RedisFuture, RedisResult, Value};
+use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisFuture, RedisResult, Value};
 
 use super::connection::{Connection, Live, Sickness};
 
@@ -61,7 +61,7 @@ impl Connection {
 
 impl Followed {
     /// Longest wait for the replicas, in milliseconds: less than for the answer, even behind another one's wait.
-    const PATIENCE_MS: u64 = 500;
+    const PATIENCE_MS: u64 = 900;
 
     /// Whether replicas vouch for its answers.
     pub(crate) const fn vouched(&self) -> Vouched {
@@ -123,26 +123,29 @@ impl ConnectionLike for Followed {
 }
 
 impl Live {
-    /// How many replicas the master of `key` must have to write; one if it says only that it must have some, and none if it
-    /// does not say.
+    /// How many replicas the master of `key` must have to write; one if it says only that it must have some, and none
+    /// if it does not say.
     async fn demanded_replicas(&mut self, key: &str) -> RedisResult<u64> {
         let mut setting = redis::cmd("CONFIG");
         setting.arg("GET").arg("min-replicas-to-write");
-        let setting = self.ask_master_of(key, &setting).await?;
-        let setting = redis::from_redis_value::<HashMap<String, u64>>(setting).unwrap_or_default();
-        if let Some(demanded) = setting.values().next() {
-            return Ok(*demanded);
+        let setting: Option<HashMap<String, u64>> = self.told_by_master_of(key, &setting).await?;
+        if let Some(demanded) = setting.and_then(|setting| setting.into_values().next()) {
+            return Ok(demanded);
         }
         let mut info = redis::cmd("INFO");
         info.arg("replication");
-        let info = redis::from_redis_value::<String>(self.ask_master_of(key, &info).await?);
-        let has_some = info.is_ok_and(|info| info.contains("min_slaves_good_slaves:"));
-        Ok(u64::from(has_some))
+        let info: Option<String> = self.told_by_master_of(key, &info).await?;
+        let must_have_some = info.is_some_and(|info| info.contains("min_slaves_good_slaves:"));
+        Ok(u64::from(must_have_some))
     }
 
-    /// What the master of `key` answers, which may be an error.
-    async fn ask_master_of(&mut self, key: &str, command: &Cmd) -> RedisResult<Value> {
-        match self {
+    /// What the master of `key` tells; none if it does not.
+    async fn told_by_master_of<T: FromRedisValue>(
+        &mut self,
+        key: &str,
+        command: &Cmd,
+    ) -> RedisResult<Option<T>> {
+        let answer = match self {
             Self::Server(server) => server.send_packed_command(command).await,
             Self::Cluster(cluster) => {
                 let master = Route::with_slot(Slot::for_key(key), SlotAddr::Master);
@@ -150,6 +153,11 @@ impl Live {
                 let master = RoutingInfo::SingleNode(master);
                 cluster.route_command(command.clone(), master).await
             }
+        };
+        match answer.and_then(Value::extract_error) {
+            Ok(answer) => Ok(redis::from_redis_value(answer).ok()),
+            Err(error) if Sickness::of(&error) == Sickness::None => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }
