@@ -40,15 +40,14 @@ impl Connection {
     /// The connection in use, to be asked questions about `key` whose answers must be its master's.
     pub(crate) async fn followed(&self, key: &str) -> RedisResult<Followed> {
         let (number, mut live) = self.live().await?;
-        let demand = match self.demand(number) {
-            Some(demand) => demand,
-            None => {
-                let asked = live.demanded_replicas(key).await;
-                self.judge(number, asked.as_ref().err());
-                let demand = asked?;
-                self.note_demand(number, demand);
-                demand
-            }
+        let demand = if let Some(demand) = self.demand(number) {
+            demand
+        } else {
+            let asked = live.demanded_replicas(key).await;
+            self.judge(number, asked.as_ref().err());
+            let demand = asked?;
+            self.note_demand(number, demand);
+            demand
         };
         Ok(Followed {
             connection: self.clone(),
