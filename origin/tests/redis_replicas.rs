@@ -40,12 +40,6 @@ impl Pair {
     }
 }
 
-impl Drop for Pair {
-    fn drop(&mut self) {
-        self.wake(); // so that it can be ended
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_purge_that_no_replica_has_is_not_confirmed_and_later_ones_are() {
     let pair = Pair::start().await;

@@ -13,6 +13,7 @@ use crate::tier::redis::Vouched;
 /// The key's layout is version 2. Version 1 had no snapshot; its key is left where it is, and whatever was
 /// filled under it belongs to another incarnation: the cache is cold once. Processes of the two versions do not
 /// hear of one another's purges, so they should not run side by side for longer than a deployment takes.
+/// Fields may be added to a version: one without the list of incarnations before it is known to come after none.
 pub(super) struct Scripts {
     append: Call,
     catch_up: Call,
