@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, timeout};
@@ -38,6 +39,8 @@ pub async fn wait_until<T>(what: &str, mut condition: impl AsyncFnMut() -> Optio
 pub struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
+    /// Its temporary files: one that is killed leaves them behind.
+    _temporary: TempDir,
 }
 
 impl Process {
@@ -57,8 +60,10 @@ impl Process {
     /// # Panics
     /// When it stops before that.
     pub async fn start_saying(what: &str, command: &mut Command) -> (Self, String) {
+        let temporary = tempfile::tempdir().unwrap();
         let mut child = command
             .current_dir(root())
+            .env("TMPDIR", temporary.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -73,7 +78,12 @@ impl Process {
             .unwrap_or_else(|| panic!("{what} stopped before it was up"));
         // Its later lines go nowhere, but its pipe stays open.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        (Self { child, stdin }, line)
+        let process = Self {
+            child,
+            stdin,
+            _temporary: temporary,
+        };
+        (process, line)
     }
 
     /// Its process id, while it runs.
