@@ -72,6 +72,49 @@ async fn numbers_given_again_after_a_failover_are_noticed() {
 }
 
 #[tokio::test]
+async fn an_older_history_that_comes_back_with_its_values_is_not_believed_again() {
+    let server = RedisServer::start().await;
+    let one = Process::start(&server).await;
+    assert_eq!(one.source(1).await, Source::Filled);
+    let older = one.cache.epoch().expect("a view").incarnation;
+    let keys: Option<Vec<String>> = server.call(&["KEYS", "*plan:1"]).await;
+    let value = keys.expect("keys").pop().expect("the value of plan 1");
+    for key in [LEDGER, &value] {
+        let copied: Option<u64> = server.call(&["COPY", key, &copy_of(key)]).await;
+        assert_eq!(copied, Some(1), "{key}");
+    }
+    // The ledger is lost, a new history begins, and its first purge is taken.
+    let _: Option<u64> = server.call(&["DEL", LEDGER]).await;
+    wait_until("a new history is followed", async || {
+        let epoch = one.cache.epoch();
+        epoch.is_some_and(|epoch| epoch.incarnation != older)
+    })
+    .await;
+    one.cache.purge(Purge::key("plan:1")).await.expect("taken");
+    let newer = one.cache.epoch().expect("a view").incarnation;
+    // A fail-over to a copy from before all that: of the ledger, and of the value.
+    let copies = "for _, key in ipairs(KEYS) do redis.call('COPY', key .. ':old', key, 'REPLACE') end \
+                  return 'OK'";
+    let done: Option<String> = server.call(&["EVAL", copies, "2", LEDGER, &value]).await;
+    assert_eq!(done.as_deref(), Some("OK"));
+    wait_until("a third history is followed", async || {
+        let epoch = one.cache.epoch();
+        epoch.is_some_and(|epoch| epoch.incarnation != newer)
+    })
+    .await;
+    assert_ne!(one.cache.epoch().expect("a view").incarnation, older);
+    assert_eq!(one.source(1).await, Source::Filled, "it was purged");
+    // Whoever knows one of the three takes the third one for what comes after it.
+    let settled = one.cache.epoch();
+    let late = Process::start(&server).await;
+    assert_eq!(late.cache.epoch(), settled);
+}
+
+fn copy_of(key: &str) -> String {
+    format!("{key}:old")
+}
+
+#[tokio::test]
 async fn an_entry_filled_under_purges_that_are_gone_ends_their_history() {
     let server = RedisServer::start().await;
     let one = Process::start(&server).await;

@@ -179,6 +179,11 @@ async fn each_replica_is_told_what_it_lacks_or_that_its_history_is_not_this_one(
     let from_the_snapshot = ("snapshot".into(), 200, 100);
     assert_eq!(tail("10", &early).await, from_the_snapshot);
     assert_eq!(ask(&server, "", "0", "").await, from_the_snapshot);
+    // Of a history that this one is not known to come after: it may be the later of the two.
+    let forked = ("forked".into(), 0, 0);
+    assert_eq!(ask(&server, wrong, "299", &late).await, forked);
+    let earlier = format!("00000000000000ab {wrong}");
+    let _: Option<u64> = server.call(&["HSET", LEDGER, "a", &earlier]).await;
     assert_eq!(ask(&server, wrong, "299", &late).await, from_the_snapshot);
     assert_eq!(tail("299", &late).await, ("tail".into(), 299, 1));
 

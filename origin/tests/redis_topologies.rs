@@ -5,6 +5,7 @@ mod process;
 mod support;
 
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use process::{Process, Reachable};
@@ -298,6 +299,40 @@ async fn a_fail_over_in_a_cluster_that_lost_purges_is_noticed() {
     let before = lose_a_purge(&one, &two).await;
     cluster.fail_over().await;
     begins_anew(&one, &two, before).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_cluster_that_demands_replicas_a_purge_that_none_has_is_not_confirmed() {
+    let cluster = Cluster::start().await;
+    let (owner, replica) = (&cluster.nodes[cluster.owner], &cluster.nodes[3]);
+    // The ledger's master alone: what it demands counts, not what the others do.
+    let demand = ["CONFIG", "SET", "min-replicas-to-write", "1"];
+    let demanded: Option<String> = owner.call(&demand).await;
+    assert_eq!(demanded.as_deref(), Some("OK"));
+    let one = Process::start(&cluster).await;
+    eventually("purges are taken", async || {
+        one.cache.purge(Purge::key("plan:1")).await.is_ok()
+    })
+    .await;
+    let info: Option<String> = replica.call(&["INFO", "server"]).await;
+    let info = info.expect("an answer");
+    let id = info
+        .lines()
+        .find_map(|line| line.strip_prefix("process_id:"));
+    let id = id.expect("an id");
+    signal("-STOP", id);
+    let silent = one.cache.purge(Purge::key("plan:1")).await;
+    signal("-CONT", id);
+    assert!(silent.is_err(), "{silent:?}");
+    eventually("purges are taken again", async || {
+        one.cache.purge(Purge::key("plan:1")).await.is_ok()
+    })
+    .await;
+}
+
+fn signal(name: &str, process: &str) {
+    let status = Command::new("kill").args([name, process]).status();
+    assert!(status.expect("there is kill").success());
 }
 
 /// Values and purges pass between the two.

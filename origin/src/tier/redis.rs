@@ -1,6 +1,7 @@
 //! The shared tier in Redis: envelopes under readable keys.
 
 mod connection;
+mod followed;
 mod servers;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use redis::{Cmd, FromRedisValue};
 use terrace_shared::time::Milliseconds;
 
 pub(crate) use self::connection::{Connection, Sickness};
+pub(crate) use self::followed::{Followed, Vouched};
 use self::servers::Servers;
 use super::SharedTier;
 use super::breaker::{Admission, Breaker, Failure};
@@ -29,12 +31,16 @@ use crate::metrics::SharedTierStats;
 /// one server takes. Values are spread over all slots. A service that must purge more gives its caches different
 /// names ([`CacheBuilder::name`](crate::CacheBuilder::name)); each name is a ledger, and a shard, of its own.
 ///
-/// With replicas, set `min-replicas-to-write 1` and a `min-replicas-max-lag` of no more than the policy's bound.
-/// Then a master that is cut off from its replicas and from the Sentinels, and no longer knows what is purged,
-/// is not asked in vain: views of it grow old and say so, and no purge is taken that only it has.
+/// With replicas, set `min-replicas-to-write` on every server: 1, or half of the replicas if there are more than two.
+/// Then a receipt is given once so many of them have the purge, and a view of the ledger becomes younger only by
+/// answers that so many vouch for: a master that was replaced while it stood still, or was cut off, is not believed,
+/// and no purge is taken that only it has. Without that setting, a fail-over may lose the last purges and their
+/// receipts; they are missed only once somebody asks who has seen them. `docs/fail-over.md` says all of it.
 #[derive(Clone)]
 pub struct Redis {
     pub(crate) connection: Connection,
+    /// The ledger's own, on which replicas are waited for.
+    pub(crate) ledger: Connection,
     pub(crate) health: Arc<Health>,
     prefix: Arc<str>,
 }
@@ -126,8 +132,10 @@ impl Redis {
             url: without_password(urls),
             source,
         })?;
+        let connection = Connection::new(servers);
         Ok(Self {
-            connection: Connection::new(servers),
+            ledger: connection.apart(),
+            connection,
             health: Arc::default(),
             prefix: "".into(),
         })
@@ -165,8 +173,12 @@ impl Health {
 
     /// Notes a failed call; an answer that is an error is none.
     pub(crate) fn failed(&self, error: &redis::RedisError, clock: &Clock) {
-        if Sickness::of(error) == Sickness::None {
-            return self.breaker.succeeded();
+        match Sickness::of(error) {
+            // It answers, if only readers.
+            Sickness::None | Sickness::Alone | Sickness::Unproven => {
+                return self.breaker.succeeded();
+            }
+            Sickness::Absent | Sickness::Silent | Sickness::Severed | Sickness::Demoted => {}
         }
         match self.breaker.failed(clock.moment().steady) {
             Failure::Counted => {}

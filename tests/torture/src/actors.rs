@@ -196,6 +196,7 @@ impl Run {
                     ""
                 }
             };
+            let view = reply.as_ref().map(Reply::view).unwrap_or_default();
             for ((key, floor), line) in keys.iter().zip(floors).zip(body.lines()) {
                 for (way, word) in [Way::Value, Way::Page].into_iter().zip(line.split(' ')) {
                     let (label, digits) = match word.strip_prefix('~') {
@@ -208,7 +209,7 @@ impl Run {
                         continue;
                     };
                     let spot = self.spot(process, way);
-                    self.check(*key, spot, floor, began, version, label, "");
+                    self.check(*key, spot, floor, began, version, label, "", view);
                 }
             }
             self.rest(&mut random, reply.is_err()).await;
@@ -254,7 +255,8 @@ impl Run {
             self.report.count("reads without an answer", "error status");
             return None;
         };
-        self.check(key, spot, floor, began, version, label_of(&said), &said);
+        let (label, view) = (label_of(&said), reply.view());
+        self.check(key, spot, floor, began, version, label, &said, view);
         Some(version)
     }
 
@@ -276,6 +278,7 @@ impl Run {
         version: u64,
         label: Label,
         said: &str,
+        view: &str,
     ) {
         let demanded = (floor != Floor::default()).then_some(());
         self.report.read(spot.way, demanded, said);
@@ -298,6 +301,7 @@ impl Run {
                 began_ms: millis(began),
                 took_ms: millis(self.now().saturating_sub(began)),
                 said: said.to_owned(),
+                view: view.to_owned(),
                 history: history.unwrap_or_default().into(),
             });
         }

@@ -10,6 +10,7 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::VIEW_FIELD;
 use crate::checker::Label;
 
 /// Calls one server, one call at a time.
@@ -132,6 +133,12 @@ impl Reply {
         (self.status == StatusCode::OK)
             .then(|| text.trim_end().parse().ok())
             .flatten()
+    }
+
+    /// What the process that it comes from said of its view of the ledger.
+    pub fn view(&self) -> &str {
+        let said = self.fields.get(VIEW_FIELD);
+        said.and_then(|said| said.to_str().ok()).unwrap_or_default()
     }
 
     /// What the caches on the way say of it.

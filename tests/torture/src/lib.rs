@@ -19,6 +19,10 @@ pub mod world;
 /// What signs the receipts' tokens, at the data centres and in the processes.
 pub const TOKEN_SECRET: &str = "a secret of this world alone";
 
+/// In this field, a process says who it is and how its view of the ledger stood when it began to answer. A data centre
+/// passes on what the process said that it was filled from.
+pub const VIEW_FIELD: &str = "torture-view";
+
 /// Breaks the rule of this name for this process; without the feature `sabotage`, says that it cannot.
 ///
 /// # Panics

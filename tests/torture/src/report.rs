@@ -49,6 +49,8 @@ pub struct Violation {
     pub took_ms: u64,
     /// What the caches said of it.
     pub said: String,
+    /// What the process that it comes from said of its view of the ledger.
+    pub view: String,
     /// The last purges of it.
     pub history: Vec<String>,
 }

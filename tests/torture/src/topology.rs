@@ -1,4 +1,7 @@
-//! Real Redis servers: one, one with a replica under Sentinels, or a cluster.
+//! Real Redis servers: one, one with replicas under Sentinels, or a cluster.
+//!
+//! Where there are replicas, the servers demand one of them to write (`min-replicas-to-write 1`): what is promised
+//! across a fail-over is promised for such servers.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -31,6 +34,9 @@ impl Servers {
     /// The name by which Sentinels know the primary.
     const PRIMARY: &'static str = "main";
 
+    /// Replicas of the primary that Sentinels watch: while one server is down, the two others go on.
+    const REPLICAS: usize = 2;
+
     /// How long a server must be silent for Sentinels, or the cluster, to take it for dead, in milliseconds.
     const DOWN_AFTER: u32 = 1_000;
 
@@ -50,6 +56,19 @@ impl Servers {
             Topology::Sentinel => servers.add_watched().await,
             Topology::Cluster => servers.add_cluster().await,
         }
+        if topology != Topology::Standalone {
+            for node in &mut servers.nodes {
+                let demand = [
+                    "--min-replicas-to-write",
+                    "1",
+                    "--min-replicas-max-lag",
+                    "2",
+                ];
+                node.arguments.extend(demand.map(str::to_owned));
+                let soon = ["--repl-diskless-sync-delay", "0"];
+                node.arguments.extend(soon.map(str::to_owned));
+            }
+        }
         for node in servers.nodes.iter().chain(&servers.sentinels) {
             node.start(&servers.directory).await;
         }
@@ -64,7 +83,9 @@ impl Servers {
         let primary = free_port().await;
         self.nodes.push(Node::new(primary, &[]));
         let replica = ["--replicaof", "127.0.0.1", &primary.to_string()].map(str::to_owned);
-        self.nodes.push(Node::new(free_port().await, &replica));
+        for _ in 0..Self::REPLICAS {
+            self.nodes.push(Node::new(free_port().await, &replica));
+        }
         for _ in 0..3 {
             let port = free_port().await;
             let name = Self::PRIMARY;
@@ -131,7 +152,7 @@ impl Servers {
     async fn replicate(&self) {
         let replicas = match self.topology {
             Topology::Standalone => 0,
-            Topology::Sentinel => 1,
+            Topology::Sentinel => Self::REPLICAS,
             Topology::Cluster => self.nodes.len() / 2,
         };
         let deadline = Instant::now() + Duration::from_mins(1);

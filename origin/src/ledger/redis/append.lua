@@ -3,9 +3,10 @@
 -- KEYS[2]  the outbox: a stream of purges that go on to the edges (e: place in the ledger, p: bytes). Where nobody
 --          has opened one, there is none; one that a purge is missing from says so by the gap (R8).
 -- ARGV     an incarnation in case there is no ledger, the purge's bytes, how many records to keep besides the
---          snapshot, the most records, the most bytes of records, the channel, how many letters the outbox keeps
+--          snapshot, the most records, the most bytes of records, the channel, how many letters the outbox keeps,
+--          the incarnation that the caller knows ('' if none)
 local ledger = KEYS[1]
-local at = open(ledger, ARGV[1])
+local at = open(ledger, ARGV[1], ARGV[8])
 local before = at.c
 at.c = string.sub(redis.sha1hex(before .. ARGV[2]), 1, 16)
 at.s, at.b = at.s + 1, at.b + 16 + #ARGV[2]

@@ -1,10 +1,11 @@
 -- What a replica lacks: the records after its own head, or the snapshot and the records after it; a page at a time.
 --
 -- ARGV  an incarnation in case there is no ledger; the replica's incarnation ('' if none), head and chain; the
---       most records and bytes of an answer; after how many records and bytes a snapshot is due
+--       most records and bytes of an answer; after how many records and bytes a snapshot is due; 1 if replicas
+--       shall vouch for the answer
 -- Answers with a word, the incarnation, the number that the records follow, the head, the chain at the last
 -- record, the records, the snapshot, and whether the replica shall write one. The word is
---   forked    the replica knows purges that this ledger has lost
+--   forked    the replica knows purges that this ledger has lost, or knows a history that this one may be older than
 --   tail      the records follow on from the replica's own head
 --   snapshot  they follow the snapshot
 --   nothing   they follow what nobody knows any more
@@ -12,7 +13,12 @@ local ledger = KEYS[1]
 -- Changes nothing, but only a server that may write takes it: a demoted master, or one that has lost the
 -- replicas it must have (min-replicas-to-write), does not say that nothing is new.
 redis.call('HDEL', ledger, 'q')
-local at = open(ledger, ARGV[1])
+local at = open(ledger, ARGV[1], ARGV[2])
+if ARGV[9] == '1' then
+  -- A write that leaves nothing behind, needs no memory, and is new to the replicas each time.
+  redis.call('PEXPIRE', ledger, 315360000000)
+  redis.call('PERSIST', ledger)
+end
 local word, base, snapshot = 'nothing', at.f, ''
 if at.i == ARGV[2] then
   local since = tonumber(ARGV[3])
@@ -26,6 +32,8 @@ if at.i == ARGV[2] then
   elseif not chain then
     base = at.s -- so far behind that nobody can say whether its purges are this ledger's
   end
+elseif ARGV[2] ~= '' and not comes_after(ledger, ARGV[2]) then
+  return { 'forked', at.i, 0, at.s, at.c, {}, '', 0 }
 elseif at.p > 0 then
   word = 'snapshot'
 end

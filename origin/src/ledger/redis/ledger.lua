@@ -2,6 +2,7 @@
 --
 -- KEYS[1]  the ledger: one hash, so that it can only be lost whole. Its fields:
 --   i        the incarnation
+--   a        those that it is known to come after, the latest first; not there while there are none
 --   s, c     the last record's number, and the chain there
 --   f        the floor: the first number that a record is kept under
 --   b        bytes of the records that are kept
@@ -13,18 +14,38 @@
 local BLOCK = 64    -- records that are dropped together
 local BLOCKS = 2048 -- blocks whose chains are kept
 local MISSING = string.rep('-', 16)
+local BEFORE = 64   -- incarnations that are known to have come before
 
-local function begin(ledger, incarnation)
+-- Begins a new history after the one that is kept, if any, and after the one that the caller knows, if any.
+local function begin(ledger, incarnation, known)
+  local before = redis.call('HMGET', ledger, 'i', 'a')
+  local after = (known or '') .. ' ' .. (before[1] or '') .. ' ' .. (before[2] or '')
+  local names, seen = {}, {}
+  for name in string.gmatch(after, '%x+') do
+    if not seen[name] and #names < BEFORE then
+      names[#names + 1] = name
+      seen[name] = true
+    end
+  end
   redis.call('UNLINK', ledger)
   redis.call('HSET', ledger, 'i', incarnation, 's', 0, 'f', 0, 'c', incarnation, 'b', 0, 'p', 0, 'w', 0,
     0, incarnation)
+  if #names > 0 then
+    redis.call('HSET', ledger, 'a', table.concat(names, ' '))
+  end
+end
+
+-- Whether this history is known to come after the one with this incarnation.
+local function comes_after(ledger, incarnation)
+  local before = redis.call('HGET', ledger, 'a')
+  return before and string.find(before, incarnation, 1, true) ~= nil
 end
 
 -- The ledger's numbers; a new history if there is none, or only a part of one.
-local function open(ledger, fresh)
+local function open(ledger, fresh, known)
   local i, s, f, c, b, p, w = unpack(redis.call('HMGET', ledger, 'i', 's', 'f', 'c', 'b', 'p', 'w'))
   if not (i and s and f and c and b and p and w) then
-    begin(ledger, fresh)
+    begin(ledger, fresh, known)
     i, s, f, c, b, p, w = fresh, 0, 0, fresh, 0, 0, 0
   end
   return { i = i, s = tonumber(s), f = tonumber(f), c = c, b = tonumber(b), p = tonumber(p), w = tonumber(w) }

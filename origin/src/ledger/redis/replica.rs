@@ -21,7 +21,7 @@ use super::tail::{Place, Relation, Tail, Told, read_records};
 use crate::clock::{Clock, Moment};
 use crate::error::LedgerError;
 use crate::ledger::{ReplicaState, View};
-use crate::tier::redis::{Redis, Sickness};
+use crate::tier::redis::{Followed, Redis, Sickness};
 
 /// This process's replica, and the ways by which purges come to it.
 pub(super) struct Replica {
@@ -93,6 +93,11 @@ impl Replica {
         self.bound
     }
 
+    /// The way to the ledger's master, whose answers count only while its replicas follow it.
+    async fn master(&self) -> RedisResult<Followed> {
+        self.redis.ledger.followed(self.scripts.key()).await
+    }
+
     /// Whether a view that is level with the ledger has the purge at `place`.
     fn state_of(&self, place: &Place) -> ReplicaState {
         match &*self.tail.lock() {
@@ -124,8 +129,16 @@ impl Replica {
     pub(super) async fn append(&self, purge: &[u8]) -> Result<Place, LedgerError> {
         let mut lost_answer: Option<String> = None;
         for attempt in 0..2 {
-            let mut connection = self.redis.connection.clone();
-            let error = match self.scripts.append(&mut connection, purge, self.keep).await {
+            let answer = match self.master().await {
+                Ok(mut master) => {
+                    let known = self.tail.lock().as_ref().map(|tail| tail.incarnation);
+                    self.scripts
+                        .append(&mut master, purge, known, self.keep)
+                        .await
+                }
+                Err(error) => Err(error),
+            };
+            let error = match answer {
                 Ok(place) => {
                     self.redis.health.succeeded();
                     return Ok(place);
@@ -141,11 +154,13 @@ impl Replica {
                         Some(reason) => LedgerError::Unconfirmed { reason },
                     });
                 }
-                Sickness::Silent => return Err(LedgerError::Unconfirmed { reason }),
+                Sickness::Silent | Sickness::Unproven => {
+                    return Err(LedgerError::Unconfirmed { reason });
+                }
                 Sickness::Severed => lost_answer = Some(reason),
                 // It has done nothing; the next connection leads to its successor.
-                Sickness::Demoted if attempt == 0 => {}
-                Sickness::Demoted | Sickness::None => {
+                Sickness::Demoted | Sickness::Alone if attempt == 0 => {}
+                Sickness::Demoted | Sickness::Alone | Sickness::None => {
                     return Err(match lost_answer {
                         None => LedgerError::Refused { reason },
                         Some(reason) => LedgerError::Unconfirmed { reason },
@@ -232,15 +247,16 @@ impl Replica {
     }
 
     async fn ask_until_level(&self, keep: Keep) -> RedisResult<Level> {
-        let mut connection = self.redis.connection.clone();
         let mut attempts = 0;
         while attempts < 4 {
+            let mut master = self.master().await?;
             let asked_at = self.clock.moment();
             let asked = self.tail.lock().clone();
             let met = *self.met.lock();
+            let vouched = master.vouched();
             let lacking = self
                 .scripts
-                .catch_up(&mut connection, asked.as_ref(), keep)
+                .catch_up(&mut master, asked.as_ref(), keep, vouched)
                 .await?;
             match self.take_lacking(lacking, asked.as_ref(), met, asked_at) {
                 CaughtUp::Yes(wanted) => return Ok(Level::Reached(wanted)),
@@ -248,7 +264,8 @@ impl Replica {
                 CaughtUp::Again => attempts += 1,
                 CaughtUp::Lost(incarnation) => {
                     attempts += 1;
-                    self.scripts.rotate(&mut connection, incarnation).await?;
+                    let known = asked.map(|asked| asked.incarnation);
+                    self.scripts.rotate(&mut master, incarnation, known).await?;
                 }
             }
         }
@@ -334,9 +351,9 @@ impl Replica {
         if bytes.len() > Self::LARGEST_SNAPSHOT {
             return Ok(());
         }
-        let mut connection = self.redis.connection.clone();
+        let mut master = self.master().await?;
         self.scripts
-            .keep_snapshot(&mut connection, &tail, &bytes, self.keep)
+            .keep_snapshot(&mut master, &tail, &bytes, self.keep)
             .await
     }
 

@@ -6,12 +6,14 @@ use terrace_shared::purge::{Incarnation, Sequence};
 
 use super::page::{Basis, Page, SnapshotWanted};
 use super::tail::{Chain, Place, Tail};
+use crate::tier::redis::Vouched;
 
 /// The scripts, with the names of what they work on.
 ///
 /// The key's layout is version 2. Version 1 had no snapshot; its key is left where it is, and whatever was
 /// filled under it belongs to another incarnation: the cache is cold once. Processes of the two versions do not
 /// hear of one another's purges, so they should not run side by side for longer than a deployment takes.
+/// Fields may be added to a version: one without the list of incarnations before it is known to come after none.
 pub(super) struct Scripts {
     append: Call,
     catch_up: Call,
@@ -96,6 +98,11 @@ impl Scripts {
         }
     }
 
+    /// Where the ledger is kept.
+    pub(super) fn key(&self) -> &str {
+        &self.ledger
+    }
+
     /// Where purges are told.
     pub(super) fn channel(&self) -> &str {
         &self.channel
@@ -106,6 +113,7 @@ impl Scripts {
         &self,
         connection: &mut impl ConnectionLike,
         purge: &[u8],
+        known: Option<Incarnation>,
         keep: Keep,
     ) -> RedisResult<Place> {
         let mut command = self.append.on([&self.ledger, &self.outbox]);
@@ -116,7 +124,8 @@ impl Scripts {
             .arg(keep.most)
             .arg(keep.most_bytes)
             .arg(&self.channel)
-            .arg(Self::KEPT_LETTERS);
+            .arg(Self::KEPT_LETTERS)
+            .arg(known.map(|known| known.to_string()).unwrap_or_default());
         let (incarnation, sequence, before, chain): (String, u64, String, String) =
             self.append.invoke(connection, command).await?;
         Ok(Place {
@@ -133,6 +142,7 @@ impl Scripts {
         connection: &mut impl ConnectionLike,
         tail: Option<&Tail>,
         keep: Keep,
+        vouched: Vouched,
     ) -> RedisResult<Lacking> {
         type Records = Vec<Option<Vec<u8>>>;
         type Reply = (String, String, u64, u64, String, Records, Vec<u8>, u64);
@@ -149,7 +159,11 @@ impl Scripts {
             .arg(keep.page)
             .arg(keep.page_bytes)
             .arg(keep.snapshot_after)
-            .arg(keep.snapshot_after_bytes);
+            .arg(keep.snapshot_after_bytes)
+            .arg(match vouched {
+                Vouched::ByReplicas => 1,
+                Vouched::ByNobody => 0,
+            });
         let (word, incarnation, base, head, chain, records, snapshot, wanted): Reply =
             self.catch_up.invoke(connection, command).await?;
         let incarnation = parse_incarnation(&incarnation)?;
@@ -199,14 +213,18 @@ impl Scripts {
         self.snapshot.invoke(connection, command).await
     }
 
-    /// Begins a new history in place of `lost`.
+    /// Begins a new history in place of `lost`, and after the `known` one.
     pub(super) async fn rotate(
         &self,
         connection: &mut impl ConnectionLike,
         lost: Incarnation,
+        known: Option<Incarnation>,
     ) -> RedisResult<()> {
         let mut command = self.rotate.on([&self.ledger]);
-        command.arg(lost.to_string()).arg(new_incarnation());
+        command
+            .arg(lost.to_string())
+            .arg(new_incarnation())
+            .arg(known.map(|known| known.to_string()).unwrap_or_default());
         self.rotate.invoke(connection, command).await
     }
 }

@@ -36,7 +36,7 @@ impl RedisAgenda {
     async fn add_now(&self, purge: &Purge, after: Milliseconds) -> Result<EntryId, AgendaError> {
         let mut entry = format!("{:016x}", fastrand::u64(..)).into_bytes();
         entry.extend(purge.encode());
-        let mut connection = self.redis.connection.clone();
+        let mut connection = self.redis.ledger.clone();
         let added: u8 = self
             .add
             .key(&self.key)
@@ -52,7 +52,7 @@ impl RedisAgenda {
     }
 
     async fn due_now(&self) -> Result<Due, AgendaError> {
-        let mut connection = self.redis.connection.clone();
+        let mut connection = self.redis.ledger.clone();
         let (due, next_in): (Vec<Vec<u8>>, i64) = self
             .due
             .key(&self.key)
@@ -86,7 +86,7 @@ impl Agenda for RedisAgenda {
 
     fn strike<'a>(&'a self, entry: &'a EntryId) -> BoxFuture<'a, Result<(), AgendaError>> {
         Box::pin(async move {
-            let mut connection = self.redis.connection.clone();
+            let mut connection = self.redis.ledger.clone();
             let mut command = redis::cmd("ZREM");
             command.arg(&self.key).arg(&entry.0);
             let _: u8 = command.query_async(&mut connection).await?;

@@ -10,7 +10,7 @@ use terrace_shared::purge::{Epoch, Incarnation, Purge, Sequence};
 use super::journal::{Backlog, Claim, Held, Journal, JournalError, Letter, Progress};
 use crate::ledger::BoxFuture;
 use crate::ledger::redis::{ledger_key, outbox_key};
-use crate::tier::redis::Redis;
+use crate::tier::redis::{Followed, Redis};
 
 /// One process's end of the journal that processes share.
 pub(crate) struct RedisJournal {
@@ -53,8 +53,13 @@ impl RedisJournal {
         format!("terrace:{{{}}}:sender:v1:{edge}", self.name)
     }
 
+    /// The way to the ledger's master: one that another has replaced knows of no purges that wait there.
+    async fn master(&self) -> redis::RedisResult<Followed> {
+        self.redis.ledger.followed(&ledger_key(&self.name)).await
+    }
+
     async fn claim_now(&self, edge: &str, most: usize) -> Result<Claim, JournalError> {
-        let mut connection = self.redis.connection.clone();
+        let mut connection = self.master().await?;
         let (word, progress, incarnation, sequence, end, letters): Claimed = self
             .claim
             .key(self.claim_key(edge))
@@ -89,7 +94,7 @@ impl RedisJournal {
     }
 
     async fn note_now(&self, edge: &str, progress: &Progress) -> Result<Held, JournalError> {
-        let mut connection = self.redis.connection.clone();
+        let mut connection = self.master().await?;
         let mark = progress
             .cursor
             .map(|cursor| cursor.mark)
@@ -132,7 +137,7 @@ impl Journal for RedisJournal {
 
     fn release<'a>(&'a self, edge: &'a str) -> BoxFuture<'a, Result<(), JournalError>> {
         Box::pin(async move {
-            let mut connection = self.redis.connection.clone();
+            let mut connection = self.redis.ledger.clone();
             let _: u8 = self
                 .release
                 .key(self.claim_key(edge))
@@ -145,7 +150,7 @@ impl Journal for RedisJournal {
 
     fn edges(&self) -> BoxFuture<'_, Result<Vec<(String, Progress)>, JournalError>> {
         Box::pin(async move {
-            let mut connection = self.redis.connection.clone();
+            let mut connection = self.redis.ledger.clone();
             let mut command = redis::cmd("HGETALL");
             let edges: Vec<(String, String)> = command
                 .arg(&self.edges)

@@ -10,6 +10,7 @@ use redis::{
     Client, Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value,
 };
 
+use super::followed::UNPROVEN;
 use super::servers::Servers;
 
 /// Longest wait for a connection, and for each answer.
@@ -24,7 +25,7 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct Connection(Arc<Shared>);
 
 struct Shared {
-    servers: Servers,
+    servers: Arc<Servers>,
     live: Mutex<Slot>,
     /// One attempt to connect at a time.
     turn: tokio::sync::Mutex<()>,
@@ -36,6 +37,8 @@ struct Slot {
     live: Option<Live>,
     /// Which one it is, so that a late failure of the one before does not cost it.
     number: u64,
+    /// How many replicas its server must have to write, once it has been asked.
+    demand: Option<u64>,
 }
 
 /// A connection that works, as far as is known.
@@ -49,11 +52,20 @@ pub(super) enum Live {
 
 impl Connection {
     pub(super) fn new(servers: Servers) -> Self {
+        Self::to(Arc::new(servers))
+    }
+
+    fn to(servers: Arc<Servers>) -> Self {
         Self(Arc::new(Shared {
             servers,
             live: Mutex::default(),
             turn: tokio::sync::Mutex::new(()),
         }))
+    }
+
+    /// Another one to the same servers, on which nobody waits for what is asked on this one.
+    pub(super) fn apart(&self) -> Self {
+        Self::to(self.0.servers.clone())
     }
 
     pub(super) fn servers(&self) -> &Servers {
@@ -69,7 +81,7 @@ impl Connection {
         self.0.servers.to_listen_to().await
     }
 
-    async fn live(&self) -> RedisResult<(u64, Live)> {
+    pub(super) async fn live(&self) -> RedisResult<(u64, Live)> {
         if let Some(found) = self.0.in_use() {
             return Ok(found);
         }
@@ -82,6 +94,7 @@ impl Connection {
             let mut slot = self.0.live.lock();
             slot.number += 1;
             slot.live = Some(live.clone());
+            slot.demand = None;
             Ok((slot.number, live))
         });
         match connected.await {
@@ -90,12 +103,33 @@ impl Connection {
         }
     }
 
-    /// Gives the connection up if the answer says that nothing more is to be had from it.
-    fn judge(&self, number: u64, answer: Option<&RedisError>) {
-        let Some(error) = answer else { return };
-        if matches!(Sickness::of(error), Sickness::None) {
-            return;
+    /// How many replicas the server of connection `number` must have to write, if that is known.
+    pub(super) fn demand(&self, number: u64) -> Option<u64> {
+        let slot = self.0.live.lock();
+        slot.demand.filter(|_| slot.number == number)
+    }
+
+    pub(super) fn note_demand(&self, number: u64, demand: u64) {
+        let mut slot = self.0.live.lock();
+        if slot.number == number {
+            slot.demand = Some(demand);
         }
+    }
+
+    /// Gives the connection up if the answer says that nothing more is to be had from it.
+    pub(super) fn judge(&self, number: u64, answer: Option<&RedisError>) {
+        let Some(error) = answer else { return };
+        match Sickness::of(error) {
+            // One that may not write for want of replicas can still be read from.
+            Sickness::None | Sickness::Alone | Sickness::Unproven => {}
+            Sickness::Absent | Sickness::Silent | Sickness::Severed | Sickness::Demoted => {
+                self.give_up(number);
+            }
+        }
+    }
+
+    /// The next call finds out anew where to go.
+    pub(super) fn give_up(&self, number: u64) {
         let mut slot = self.0.live.lock();
         if slot.number == number {
             slot.live = None;
@@ -113,11 +147,8 @@ impl Shared {
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            let (number, live) = self.live().await?;
-            let answer = match live {
-                Live::Server(mut server) => server.req_packed_command(command).await,
-                Live::Cluster(mut cluster) => cluster.req_packed_command(command).await,
-            };
+            let (number, mut live) = self.live().await?;
+            let answer = live.send(command).await;
             let answer = answer.and_then(Value::extract_error);
             self.judge(number, answer.as_ref().err());
             answer
@@ -131,15 +162,8 @@ impl ConnectionLike for Connection {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
-            let (number, live) = self.live().await?;
-            let answer = match live {
-                Live::Server(mut server) => {
-                    server.req_packed_commands(pipeline, offset, count).await
-                }
-                Live::Cluster(mut cluster) => {
-                    cluster.req_packed_commands(pipeline, offset, count).await
-                }
-            };
+            let (number, mut live) = self.live().await?;
+            let answer = live.send_all(pipeline, offset, count).await;
             self.judge(number, answer.as_ref().err());
             answer
         })
@@ -149,6 +173,27 @@ impl ConnectionLike for Connection {
         match &self.0.live.lock().live {
             Some(Live::Server(server)) => server.get_db(),
             Some(Live::Cluster(_)) | None => 0,
+        }
+    }
+}
+
+impl Live {
+    pub(super) async fn send(&mut self, command: &Cmd) -> RedisResult<Value> {
+        match self {
+            Self::Server(server) => server.req_packed_command(command).await,
+            Self::Cluster(cluster) => cluster.req_packed_command(command).await,
+        }
+    }
+
+    pub(super) async fn send_all(
+        &mut self,
+        pipeline: &Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisResult<Vec<Value>> {
+        match self {
+            Self::Server(server) => server.req_packed_commands(pipeline, offset, count).await,
+            Self::Cluster(cluster) => cluster.req_packed_commands(pipeline, offset, count).await,
         }
     }
 }
@@ -166,12 +211,18 @@ pub(crate) enum Sickness {
     Severed,
     /// It may not write any more, since another one is master; it has done nothing.
     Demoted,
+    /// It may not write while too few replicas follow it, since another one may be master; it has done nothing.
+    Alone,
+    /// It has done what it was asked to, and no replica has said in time that it has it too.
+    Unproven,
 }
 
 impl Sickness {
     pub(crate) fn of(error: &RedisError) -> Self {
         match error.kind() {
             ErrorKind::Server(ServerErrorKind::ReadOnly) => Self::Demoted,
+            ErrorKind::Extension if error.code() == Some("NOREPLICAS") => Self::Alone,
+            ErrorKind::Extension if error.code() == Some(UNPROVEN) => Self::Unproven,
             ErrorKind::MasterNameNotFoundBySentinel | ErrorKind::ClusterConnectionNotFound => {
                 Self::Absent
             }
@@ -193,12 +244,16 @@ mod tests {
     fn an_error_says_whether_anybody_was_there() {
         let of = |kind: io::ErrorKind| RedisError::from(io::Error::from(kind));
         let server = |kind: ServerErrorKind| RedisError::from((ErrorKind::Server(kind), "x"));
+        let extension = |code: &str| redis::make_extension_error(code.to_owned(), None);
         for (error, sickness) in [
             (of(io::ErrorKind::ConnectionRefused), Sickness::Absent),
             (of(io::ErrorKind::TimedOut), Sickness::Silent),
             (of(io::ErrorKind::ConnectionReset), Sickness::Severed),
             (of(io::ErrorKind::UnexpectedEof), Sickness::Severed),
             (server(ServerErrorKind::ReadOnly), Sickness::Demoted),
+            (extension("NOREPLICAS"), Sickness::Alone),
+            (extension(UNPROVEN), Sickness::Unproven),
+            (extension("NOGOOD"), Sickness::None),
             (server(ServerErrorKind::ClusterDown), Sickness::None),
             (server(ServerErrorKind::NoScript), Sickness::None),
             (server(ServerErrorKind::ResponseError), Sickness::None),

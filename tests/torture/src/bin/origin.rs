@@ -22,11 +22,11 @@ use terrace_origin::{
 };
 use terrace_shared::http::Exposure;
 use terrace_shared::time::Milliseconds;
-use terrace_torture::TOKEN_SECRET;
 use terrace_torture::checker::Label;
 use terrace_torture::http::label_of;
 use terrace_torture::names::Key;
 use terrace_torture::source::SourceClient;
+use terrace_torture::{TOKEN_SECRET, VIEW_FIELD};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tower::ServiceExt as _;
@@ -98,13 +98,13 @@ async fn main() {
         .route("/torture/purge", post(purge))
         .route("/torture/clock", post(shift_clock))
         .route("/torture/edge", get(edge))
-        .with_state(service);
+        .with_state(service.clone());
     let router = Router::new()
         .route("/api/d/{group}/{key}", get(page))
         .with_state(source)
         .merge(own)
         .merge(pages)
-        .layer(middleware::from_fn(share_and_part));
+        .layer(middleware::from_fn_with_state(service, share_and_part));
 
     let listener = TcpListener::bind(arguments.listen).await.expect("a port");
     println!(
@@ -205,6 +205,19 @@ fn word(read: Option<(u64, Label)>) -> String {
 }
 
 impl Service {
+    /// Which process this is, where its view of the ledger stands, and how old that is.
+    fn view(&self) -> HeaderValue {
+        let ledger = self.cache.stats().ledger;
+        let epoch = ledger.epoch.map(|epoch| epoch.to_string());
+        let age = ledger.view_age_ms.map(Milliseconds::as_u64);
+        let id = std::process::id();
+        let text = format!(
+            "process {id} at {} seen {age:?} ms ago",
+            epoch.unwrap_or_default()
+        );
+        HeaderValue::from_str(&text).expect("visible ASCII")
+    }
+
     async fn value(&self, key: Key, after: &After) -> Option<(u64, Label)> {
         let source = self.source.clone();
         let parts = key!(group: key.group(), key: key.index());
@@ -273,11 +286,18 @@ async fn edge(State(service): State<Arc<Service>>) -> Response {
 }
 
 /// Gives all requests one host, so that whoever asks shares what is stored; and ends a connection now and then, so
-/// that whoever keeps them open comes to all processes in time.
-async fn share_and_part(mut request: Request, next: Next) -> Response {
+/// that whoever keeps them open comes to all processes in time. Each answer says who gave it, and how that one's view of
+/// the ledger stood when it began.
+async fn share_and_part(
+    State(service): State<Arc<Service>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let view = service.view();
     let host = HeaderValue::from_static(HOST);
     request.headers_mut().insert(header::HOST, host);
     let mut response = next.run(request).await;
+    response.headers_mut().insert(VIEW_FIELD, view);
     if fastrand::u32(0..10) == 0 {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
