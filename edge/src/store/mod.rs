@@ -252,7 +252,7 @@ pub(crate) async fn look_up_named(
             None => cache_api::response(place).await,
         };
         match read {
-            Some(entry) if !is_dropped(&entry.head) => return Some(entry),
+            Some(entry) if entry.head.is_whole() && !is_dropped(&entry.head) => return Some(entry),
             Some(_) => {}
             None => strike(key, marker, variant.vary()).await,
         }
@@ -323,6 +323,9 @@ pub(crate) async fn put(
         observe::count(Count::StoreFailed);
         memory::remove(place);
         cache_api::remove(place).await;
+        if let Some(marker) = &marker {
+            strike(key, marker, head.vary()).await;
+        }
         return;
     }
     observe::count(Count::Stored);
@@ -408,9 +411,11 @@ pub(crate) async fn forget(key: StoreKey, marker: Option<&Rc<VaryMarker>>, head:
     }
 }
 
-/// Takes what is for these requests off the list of what is known.
+/// Takes what is for these requests off the list of what is known, if this isolate still has it: what was
+/// invalidated must not come back.
 async fn strike(key: StoreKey, marker: &Rc<VaryMarker>, vary: &VaryKey) {
-    let Some(rest) = current(key, marker).without(vary) else {
+    let here = memory::marker(key).filter(|here| here.continues(marker));
+    let Some(rest) = here.and_then(|here| here.without(vary)) else {
         return;
     };
     let rest = Rc::new(rest);
