@@ -1,6 +1,6 @@
 //! Purges at the edge, before an origin whose answers the test decides.
 
-use e2e::{Content, Edge, TestOrigin, wait_until};
+use e2e::{Answer, Content, Edge, TestOrigin, wait_until};
 use serde_json::json;
 
 const CACHED: [(&str, &str); 2] = [
@@ -79,6 +79,69 @@ async fn a_validation_under_way_does_not_survive_a_purge() {
     // The 304 speaks of what has been purged meanwhile: the origin is asked again.
     assert_eq!(validating.await.unwrap().text(), "new");
     assert_eq!(edge.get("/api/plans").await.text(), "new");
+}
+
+/// A response of which there may be one for each language.
+const BY_LANGUAGE: [(&str, &str); 4] = [
+    ("cache-control", "max-age=600"),
+    ("etag", "\"1\""),
+    ("surrogate-key", "plans"),
+    ("vary", "accept-language"),
+];
+
+async fn get_in(edge: &Edge, language: &str) -> Answer {
+    let fields = [("accept-language", language)];
+    let client = &edge.client;
+    client
+        .send(http::Method::GET, "/api/plans", &fields, "")
+        .await
+}
+
+/// The entity tags that the origin was offered with a request.
+fn offered(origin: &TestOrigin, request: usize) -> Option<http::HeaderValue> {
+    let requests = origin.requests("/api/plans");
+    requests[request].get("if-none-match").cloned()
+}
+
+#[tokio::test]
+async fn a_variant_that_the_origin_picks_does_not_survive_a_purge() {
+    let (origin, edge) = edge_with("/api/plans", "old", &BY_LANGUAGE).await;
+    assert_eq!(edge.hit("/api/plans").await.text(), "old");
+    let hold = origin.hold("/api/plans");
+    origin.set(
+        "/api/plans",
+        Content {
+            status: 304,
+            ..Content::new("", &BY_LANGUAGE)
+        },
+    );
+    let picking = async { get_in(&edge, "de").await };
+    let purging = async {
+        hold.arrived().await;
+        origin.set("/api/plans", Content::new("new", &BY_LANGUAGE));
+        origin.stop_holding("/api/plans");
+        edge.purge(&json!({ "surrogate_keys": ["plans"] })).await;
+        hold.release();
+    };
+    let (picked, ()) = tokio::join!(picking, purging);
+
+    // The 304 speaks of what has been purged meanwhile: the origin is asked again.
+    assert_eq!(picked.text(), "new", "{}", picked.cache_status());
+    assert_eq!(offered(&origin, 1).unwrap(), "\"1\"");
+    assert_eq!(offered(&origin, 2), None);
+    assert_eq!(get_in(&edge, "de").await.text(), "new");
+    assert_eq!(edge.get("/api/plans").await.text(), "new");
+}
+
+#[tokio::test]
+async fn what_was_purged_is_not_offered_to_the_origin_for_other_requests() {
+    let (origin, edge) = edge_with("/api/plans", "old", &BY_LANGUAGE).await;
+    assert_eq!(edge.hit("/api/plans").await.text(), "old");
+    get_in(&edge, "de").await;
+    assert_eq!(offered(&origin, 1).unwrap(), "\"1\"");
+    edge.purge(&json!({ "surrogate_keys": ["plans"] })).await;
+    let answer = get_in(&edge, "fr").await;
+    assert_eq!(offered(&origin, 2), None, "{}", answer.cache_status());
 }
 
 #[tokio::test]

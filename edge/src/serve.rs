@@ -10,7 +10,8 @@
 //! 4. **Look up** in isolate memory, then in the data centre's Cache API. Whatever comes out is judged by
 //!    the ledger (has a purge named it since it was filled?) and then by HTTP (`decide`).
 //! 5. **Wait** ([`flight`]): of several requests that need the same from the origin, one asks.
-//! 6. **Act**: reuse it; reuse it although stale and refresh it behind the answer; validate it; or fill.
+//! 6. **Act**: reuse it; reuse it although stale and refresh it behind the answer; validate it, or have the origin
+//!    choose among what is stored for other requests; or fill.
 //! 7. **Fill** ([`fill`]): note the ledger's epoch, ask the origin, stream the answer to the client and a
 //!    copy into both stores, with its surrogate keys, its lifetime and that epoch.
 //! 8. **`Cache-Status`** on the answer says what was done.

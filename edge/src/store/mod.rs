@@ -6,21 +6,21 @@
 //! and the most recent variants; each variant lies under a key made of the marker and its own fields' values.
 
 pub(crate) mod cache_api;
+mod look_up;
 mod marker;
 pub(crate) mod memory;
 
 use std::rc::Rc;
 
-use http::HeaderMap;
 use sha2::{Digest, Sha256};
-use terrace_shared::http::{
-    BodyEnd, Extent, RequestFacts, Selection, StoredResponse, VaryKey, select,
-};
+use terrace_shared::http::{BodyEnd, Extent, RequestFacts, StoredResponse};
 use terrace_shared::time::{ByteCount, DeltaSeconds, Timestamp, TimestampMillis};
 use wasm_bindgen::JsValue;
 use worker::js_sys::Uint8Array;
 use worker::web_sys;
 
+use self::look_up::strike;
+pub(crate) use self::look_up::{look_up_cache_api, look_up_memory, look_up_named};
 use self::marker::VaryMarker;
 use crate::clock;
 use crate::convert::{self, Read};
@@ -101,21 +101,7 @@ impl StoreKey {
     }
 }
 
-impl Found {
-    /// The only response of a URL, if it is for this request.
-    fn unvaried(entry: Entry, request: &RequestFacts) -> Self {
-        Self {
-            entry: Some(entry).filter(|entry| entry.is_for(request)),
-            marker: None,
-        }
-    }
-}
-
 impl Entry {
-    fn is_for(&self, request: &RequestFacts) -> bool {
-        select(request, &[&self.head]) == Selection::Match(0)
-    }
-
     /// The same body with another head.
     pub(crate) fn with_head(&self, head: Box<StoredResponse>) -> Self {
         Self {
@@ -170,94 +156,6 @@ impl StoredBody {
             Self::CacheApi(response, _) | Self::Origin(response) => Some(response),
         }
     }
-}
-
-/// What this isolate's memory has for `request`.
-///
-/// `is_dropped` tells what the ledger has dropped: of several that match, the most recent other one is taken.
-pub(crate) fn look_up_memory(
-    key: StoreKey,
-    request: &RequestFacts,
-    is_dropped: impl Fn(&StoredResponse) -> bool,
-) -> Found {
-    let marker = match memory::get(key) {
-        None => return Found::default(),
-        Some(memory::Slot::Response(entry)) => return Found::unvaried(entry, request),
-        Some(memory::Slot::Vary(marker)) => marker,
-    };
-    let mut entry = None;
-    let mut places = marker.places(key, request).peekable();
-    while let Some(place) = places.next() {
-        entry = memory::response(place).filter(|entry| entry.is_for(request));
-        match &entry {
-            Some(entry) if places.peek().is_some() && is_dropped(&entry.head) => {}
-            // What is not here may be in the data centre, and is more recent than the rest.
-            Some(_) | None => break,
-        }
-    }
-    drop(places);
-    let marker = Some(marker);
-    Found { entry, marker }
-}
-
-/// What the data centre's Cache API has for `request`. A store that fails has nothing.
-///
-/// # Cancel safety
-/// Nothing is lost: what was learned of the URL's variants stays in memory.
-pub(crate) async fn look_up_cache_api(
-    key: StoreKey,
-    request: &RequestFacts,
-    is_dropped: impl Fn(&StoredResponse) -> bool,
-) -> Found {
-    let marker = match cache_api::get(key).await {
-        None => return Found::default(),
-        Some(cache_api::Slot::Response(entry)) => return Found::unvaried(entry, request),
-        Some(cache_api::Slot::Vary(marker)) => Rc::new(marker),
-    };
-    let marker = marker.merged(memory::marker(key).as_deref());
-    memory::put_marker(key, Rc::clone(&marker));
-    let mut entry = None;
-    for place in marker.places(key, request) {
-        match cache_api::get(place).await {
-            Some(cache_api::Slot::Response(read)) if read.is_for(request) => {
-                let dropped = is_dropped(&read.head);
-                entry = Some(read);
-                if !dropped {
-                    break;
-                }
-            }
-            Some(_) | None => {}
-        }
-    }
-    let marker = Some(marker);
-    Found { entry, marker }
-}
-
-/// What a 304 with these fields names among the variants of a URL, read from where it lies; what should lie there
-/// and does not is struck off.
-///
-/// # Cancel safety
-/// Nothing is lost.
-pub(crate) async fn look_up_named(
-    key: StoreKey,
-    marker: &Rc<VaryMarker>,
-    fields: &HeaderMap,
-    is_dropped: impl Fn(&StoredResponse) -> bool,
-) -> Option<Entry> {
-    for variant in marker.known().named(fields) {
-        let place = marker.place(key, variant.vary());
-        let here = memory::response(place);
-        let read = match here {
-            Some(entry) => Some(entry),
-            None => cache_api::response(place).await,
-        };
-        match read {
-            Some(entry) if !is_dropped(&entry.head) => return Some(entry),
-            Some(_) => {}
-            None => strike(key, marker, variant.vary()).await,
-        }
-    }
-    None
 }
 
 /// Whether a body of this extent is stored at all.
@@ -323,6 +221,9 @@ pub(crate) async fn put(
         observe::count(Count::StoreFailed);
         memory::remove(place);
         cache_api::remove(place).await;
+        if let Some(marker) = &marker {
+            strike(key, marker, head.vary()).await;
+        }
         return;
     }
     observe::count(Count::Stored);
@@ -405,18 +306,6 @@ pub(crate) async fn forget(key: StoreKey, marker: Option<&Rc<VaryMarker>>, head:
     cache_api::remove(place).await;
     if let Some(marker) = marker {
         strike(key, marker, head.vary()).await;
-    }
-}
-
-/// Takes what is for these requests off the list of what is known.
-async fn strike(key: StoreKey, marker: &Rc<VaryMarker>, vary: &VaryKey) {
-    let Some(rest) = current(key, marker).without(vary) else {
-        return;
-    };
-    let rest = Rc::new(rest);
-    memory::put_marker(key, Rc::clone(&rest));
-    if cache_api::put_marker(key, &rest).await.is_err() {
-        observe::count(Count::StoreFailed);
     }
 }
 

@@ -145,6 +145,26 @@ async fn what_a_304_names_is_read_back_and_what_is_gone_is_struck_off() {
 }
 
 #[wasm_bindgen_test]
+async fn what_could_not_be_stored_is_not_listed() {
+    install_cache();
+    let key = StoreKey::of(b"refused");
+    put_for(key, None, "a", entry("a", "accept", 3)).await;
+    js_sys::Function::new_no_args(
+        "Cache.prototype.put = async () => { throw new Error('full'); };",
+    )
+    .call0(&JsValue::NULL)
+    .unwrap();
+    put_for(key, memory::marker(key), "b", entry("b", "accept", 2)).await;
+    let marker = memory::marker(key).unwrap();
+    let listed = |accept: &str| {
+        let request = request(&[("accept", accept)]);
+        marker.known().matching(&request).count()
+    };
+    assert_eq!((listed("a"), listed("b")), (1, 0));
+    assert_eq!(found(key, "b", None).await, [None, None]);
+}
+
+#[wasm_bindgen_test]
 async fn a_list_that_is_wrong_leads_to_nothing_that_is_for_another_request() {
     install_cache();
     let key = StoreKey::of(b"wrong");

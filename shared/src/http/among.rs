@@ -4,9 +4,9 @@ use ::http::header::IF_NONE_MATCH;
 use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::{
-    Decision, EntityTag, Extent, Fill, ForwardAs, OnResponse, RequestFacts, ResponseHead, Rules,
-    Selection, StoredResponse, ValidationRequest, Variant, VariantList, decide, identified,
-    on_response, select,
+    Decision, EntityTag, Fill, ForwardAs, OnResponse, RequestFacts, ResponseHead, Rules, Selection,
+    StoredResponse, ValidationRequest, Variant, VariantList, decide, identified, on_response,
+    select,
 };
 use crate::outcome::ForwardReason;
 use crate::purge::Verdict;
@@ -101,7 +101,18 @@ pub fn on_response_among(
         Selection::VaryMiss | Selection::UriMiss => None,
     };
     let named = match (response.status, fill.asked) {
-        (StatusCode::NOT_MODIFIED, ForwardAs::Validation(_)) => identified(response.fields, &heads),
+        (StatusCode::NOT_MODIFIED, ForwardAs::Validation(_)) => {
+            // A part answers only what it was selected for.
+            let may = |at: &usize| {
+                selected == Some(*at) || heads.get(*at).is_some_and(|head| head.is_whole())
+            };
+            let places: Vec<usize> = (0..heads.len()).filter(may).collect();
+            let whole: Vec<&StoredResponse> = places
+                .iter()
+                .filter_map(|at| heads.get(*at).copied())
+                .collect();
+            identified(response.fields, &whole).and_then(|at| places.get(at).copied())
+        }
         _ => None,
     };
     let (place, held) = named
@@ -159,12 +170,12 @@ impl ValidationRequest {
 impl<'a> Offer<'a> {
     /// None of what has no entity tag, and none of a part: that would have to be completed before it could answer.
     pub(super) const fn of(stored: &'a StoredResponse) -> Option<Self> {
-        match (stored.extent, &stored.entity_tag) {
-            (Extent::Complete { .. }, Some(tag)) => Some(Self {
+        match &stored.entity_tag {
+            Some(tag) if stored.is_whole() => Some(Self {
                 date: stored.date,
                 tag,
             }),
-            (Extent::Complete { .. }, None) | (Extent::Partial { .. }, _) => None,
+            Some(_) | None => None,
         }
     }
 }

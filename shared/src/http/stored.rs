@@ -183,6 +183,14 @@ impl StoredResponse {
         self.extent
     }
 
+    /// Whether its body is all of the representation.
+    pub const fn is_whole(&self) -> bool {
+        match self.extent {
+            Extent::Complete { .. } => true,
+            Extent::Partial { .. } => false,
+        }
+    }
+
     /// Its freshness lifetime.
     pub const fn lifetime(&self) -> DeltaSeconds {
         self.lifetime

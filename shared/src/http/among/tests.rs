@@ -186,6 +186,23 @@ fn a_304_that_names_none_of_several_is_asked_again() {
 }
 
 #[test]
+fn a_part_is_not_what_a_304_names_for_another_request() {
+    let later = "date: Sat, 21 Nov 2026 12:00:01 GMT";
+    let part = [
+        FRESH,
+        VARY,
+        "etag: \"a\"",
+        later,
+        "content-range: bytes 0-4/9",
+    ];
+    let part = store_with(&get(&["foo: 1"]), 206, &part, &Rules::default()).unwrap();
+    let one = variant("2", &["etag: \"a\""]);
+    let among = not_modified(&[held(&part), held(&one)], &["etag: \"a\""]);
+    assert_eq!(among.place, Some(1));
+    assert!(matches!(among.said, OnResponse::Freshen(_)), "{among:?}");
+}
+
+#[test]
 fn another_answer_is_about_the_selected_one() {
     let nine = variant("9", &["etag: \"n\"", "cache-control: stale-if-error=99"]);
     let one = variant("1", &["etag: \"a\""]);
