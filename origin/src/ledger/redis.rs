@@ -65,7 +65,10 @@ impl RedisLedger {
             sequence: place.sequence,
         };
         let state = match replica.take(Told { place, purge }) {
-            Relation::Next | Relation::Known => ReplicaState::Applied,
+            Relation::Next | Relation::Known => {
+                replica.view().vouch(epoch);
+                ReplicaState::Applied
+            }
             Relation::Unclear => replica.catch_up_to(&place).await, // others have purged meanwhile
         };
         Ok(Appended {
