@@ -266,8 +266,8 @@ mod tests {
         let view = View::empty();
         let ledger = Ledger::new(history, LedgerLimits::default());
         let asked_at = TimestampMillis::from_unix_millis(1);
-        let taken = view.change(|replica| replica.update(Update::Snapshot(ledger), asked_at));
-        assert_eq!(taken, Ok(()));
+        let updated = view.change(|replica| replica.update(Update::Snapshot(ledger), asked_at));
+        assert_eq!(updated, Ok(()));
         view.vouch(at(0));
         // Told by a master that another one had replaced, which then gave the number to another purge.
         let told = Record {
@@ -286,8 +286,8 @@ mod tests {
         assert_eq!(view.reach(&wanted), Reach::Reached);
         // What was vouched for in another history is nothing here.
         let other = Ledger::new(Incarnation::from_random(8), LedgerLimits::default());
-        let taken = view.change(|replica| replica.update(Update::Snapshot(other), asked_at));
-        assert_eq!(taken, Ok(()));
+        let updated = view.change(|replica| replica.update(Update::Snapshot(other), asked_at));
+        assert_eq!(updated, Ok(()));
         assert_eq!(view.reach(&wanted), Reach::Behind);
     }
 }
