@@ -15,7 +15,7 @@ if [ "$policy$features" != terrace.toml ] && [ "$out" = edge/build ]; then
   exit 1
 fi
 inputs=$(find edge shared Cargo.toml Cargo.lock "$policy" scripts/env.sh scripts/build-edge.sh scripts/build-site.mjs \
-  -type f -not -path 'edge/build/*' -not -path 'edge/assets/*' -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-64)
+  scripts/strip-names.mjs -type f -not -path 'edge/build/*' -not -path 'edge/assets/*' -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-64)
 if [ "$(cat "$out/.inputs" 2>/dev/null)" = "$inputs" ] && [ -d edge/assets ]; then
   exit 0
 fi
@@ -29,5 +29,6 @@ export CARGO_PROFILE_RELEASE_OPT_LEVEL=s CARGO_PROFILE_RELEASE_LTO=fat CARGO_PRO
 mkdir -p "$(dirname "$out")"
 TERRACE_POLICY=$PWD/$policy with_wasm worker-build --release --out-dir "$(realpath --relative-to edge "$out")" edge \
   ${features:+--features "$features"}
+node scripts/strip-names.mjs "$out"
 node scripts/check-wasm.mjs "$out"
 printf '%s' "$inputs" >"$out/.inputs"

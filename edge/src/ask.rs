@@ -46,9 +46,9 @@ pub(crate) enum Outcome {
     /// What was stored and what came, together: to be stored and sent.
     Completed(Entry, OriginAnswer),
     /// A 304: the stored body with a new head, to be stored and sent.
-    Freshened(Rc<StoredResponse>, OriginAnswer),
+    Freshened(Entry, OriginAnswer),
     /// A 304 that forbids storing: the stored body with a new head, to be sent once.
-    Once(Rc<StoredResponse>, NotStored, OriginAnswer),
+    Once(Entry, NotStored, OriginAnswer),
     /// An answer to HEAD, to be sent; the stored body gets a new head.
     Updated(Rc<StoredResponse>, OriginAnswer),
     /// An error, or no answer: what is stored is sent.
@@ -112,9 +112,9 @@ async fn ask_once(
 ) -> Option<Outcome> {
     observe::count(Count::Forwarded);
     let rules = visit.intake.rules.decide();
-    let verdict = |head: &StoredResponse| search::verdict(visit, head);
-    let head = found.entry.as_ref().map(|entry| &*entry.head);
-    let considered = head.filter(|head| verdict(head) != Verdict::Dropped);
+    let verdict = |entry: &Entry| search::verdict(visit, &entry.head);
+    let usable = found.entry.as_ref();
+    let usable = usable.filter(|entry| verdict(entry) != Verdict::Dropped);
 
     let epoch = client::epoch(); // R1: before the origin is asked
     let forward_as = match forward {
@@ -128,7 +128,13 @@ async fn ask_once(
     let late = sabotage::breaks(Rule::FenceBeforeSource);
     let epoch = if late { client::epoch() } else { epoch };
 
-    let judged = considered.map_or(Verdict::Untouched, verdict);
+    let named = match (&asked, usable) {
+        (Ok(answer), None) => named(visit, found, forward, answer).await,
+        (Ok(_), Some(_)) | (Err(_), _) => None,
+    };
+    let entry = usable.or(named.as_ref());
+    let considered = entry.map(|entry| &*entry.head);
+    let judged = entry.map_or(Verdict::Untouched, verdict);
     let mut answer = match asked {
         Ok(answer) => answer,
         Err(error) => {
@@ -168,15 +174,16 @@ async fn ask_once(
         OnResponse::Store(_) => passed(NotStored::TooLarge, answer),
         OnResponse::Combine(combined) => part(Part::With(combined), answer),
         OnResponse::Complete(combined) => {
-            let stored = &found.entry.as_ref()?.body;
-            let entry = parts::completed(stored, &combined, &answer).await?;
+            let entry = parts::completed(&entry?.body, &combined, &answer).await?;
             Outcome::Completed(entry, answer)
         }
         OnResponse::Freshen(head) => {
             observe::count(Count::Freshened);
-            Outcome::Freshened(Rc::new(*head), answer)
+            Outcome::Freshened(entry?.with_head(head), answer)
         }
-        OnResponse::AnswerOnce { head, because } => Outcome::Once(Rc::new(*head), because, answer),
+        OnResponse::AnswerOnce { head, because } => {
+            Outcome::Once(entry?.with_head(head), because, answer)
+        }
         OnResponse::Update(head) => Outcome::Updated(Rc::new(*head), answer),
         OnResponse::ServeStale { age, because, .. } => {
             Outcome::Stale(age, because, Some(answer.status))
@@ -184,6 +191,27 @@ async fn ask_once(
         OnResponse::Pass(because) => passed(because, answer),
         OnResponse::AskAgain => return None,
     })
+}
+
+/// Which of the variants that were offered to the origin its answer names, read from where it lies
+/// (RFC 9111 §4.3.4).
+///
+/// The epoch was read before the origin was asked; the verdict on what is read here is still to come (R4).
+async fn named(
+    visit: &Visit,
+    found: &Found,
+    forward: &Forward,
+    answer: &OriginAnswer,
+) -> Option<Entry> {
+    let Forward::Validating(_) = forward else {
+        return None;
+    };
+    let marker = found.marker.as_ref()?;
+    if answer.status != StatusCode::NOT_MODIFIED {
+        return None;
+    }
+    let is_dropped = |head: &StoredResponse| search::verdict(visit, head) == Verdict::Dropped;
+    store::look_up_named(visit.key, marker, &answer.fields, is_dropped).await
 }
 
 fn part(part: Part, answer: OriginAnswer) -> Outcome {

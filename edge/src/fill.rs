@@ -31,7 +31,7 @@ pub(crate) async fn answer(
     claim: Option<Claim>,
 ) -> web_sys::Response {
     let said = CacheStatus::forward(CacheStatus::NAME, forward.reason());
-    let place = store::place_of(visit.key, found.marker.as_deref(), &visit.intake.facts);
+    let place = store::shared_place(visit.key, found.marker.as_deref(), &visit.intake.facts);
     let outcome = ask(visit, &visit.intake.facts, &found, forward).await;
     let found_entry = found.entry.clone();
     match (outcome, found_entry) {
@@ -59,17 +59,15 @@ pub(crate) async fn answer(
             let said = Place::Nowhere.sign(said, lag);
             respond(visit, &entry, age_of(&entry), &said).await
         }
-        (Outcome::Freshened(head, answer), Some(Entry { body, .. })) => {
-            let said = stored(said.forward_status(answer.status), &head);
-            let entry = Entry { head, body };
+        (Outcome::Freshened(entry, answer), _) => {
+            let said = stored(said.forward_status(answer.status), &entry.head);
             store_copy_behind(visit, found, &entry, answer.asked_at, claim);
             let said = entry.body.place().sign(said, lag);
             respond(visit, &entry, age_of(&entry), &said).await
         }
-        (Outcome::Once(head, because, answer), Some(Entry { body, .. })) => {
+        (Outcome::Once(entry, because, answer), _) => {
             let said = said.forward_status(answer.status).not_stored(&because);
-            let entry = Entry { head, body };
-            store::forget(visit.key, &found, &visit.intake.facts).await;
+            store::forget(visit.key, found.marker.as_ref(), &entry.head).await;
             let said = entry.body.place().sign(said, lag);
             respond(visit, &entry, age_of(&entry), &said).await
         }
@@ -103,10 +101,7 @@ pub(crate) async fn answer(
         (Outcome::Failed(error), _) => {
             Refusal::origin_failed(&error, Place::Nowhere.sign(said, lag)).answer()
         }
-        // These come of something that is stored; without it there is no answer to give.
-        (Outcome::Freshened(_, answer) | Outcome::Once(_, _, answer), None) => {
-            send(visit, &answer, &Place::Nowhere.sign(said, lag))
-        }
+        // This comes of something that is stored; without it there is no answer to give.
         (Outcome::Stale(..), None) => Refusal::origin_failed(&OriginError::NoAnswer, said).answer(),
     }
 }
@@ -131,13 +126,12 @@ pub(crate) fn behind(visit: &Rc<Visit>, found: Found) {
                 let body = StoredBody::Origin(answer.response);
                 (head, Some(body), answer.asked_at)
             }
-            Outcome::Freshened(head, answer) => {
-                let body = match found.entry.as_ref().map(|entry| &entry.body) {
-                    Some(StoredBody::Memory(bytes)) => Some(StoredBody::Memory(bytes.clone())),
+            Outcome::Freshened(Entry { head, body }, answer) => {
+                let body = match body {
+                    StoredBody::Memory(bytes) => Some(StoredBody::Memory(bytes)),
                     // The stream went to the client; there is another one where it came from.
-                    Some(StoredBody::CacheApi(..) | StoredBody::Origin(_)) | None => {
-                        let again = store::look_up_cache_api(visit.key, &visit.intake.facts).await;
-                        again.entry.map(|entry| entry.body)
+                    StoredBody::CacheApi(..) | StoredBody::Origin(_) => {
+                        body_again(&visit, &found).await
                     }
                 };
                 (head, body, answer.asked_at)
@@ -156,6 +150,14 @@ pub(crate) fn behind(visit: &Rc<Visit>, found: Found) {
         }
         drop(claim);
     });
+}
+
+/// The body of what was found, once more; none if something else lies there by now.
+async fn body_again(visit: &Visit, found: &Found) -> Option<StoredBody> {
+    let before = found.entry.as_ref()?;
+    let again = store::look_up_cache_api(visit.key, &visit.intake.facts, |_| false).await;
+    let again = again.entry.filter(|again| again.head == before.head)?;
+    Some(again.body)
 }
 
 fn stored(said: CacheStatus, head: &StoredResponse) -> CacheStatus {
@@ -222,7 +224,9 @@ async fn keep(visit: &Visit, found: Found, entry: Entry, asked_at: TimestampMill
         entry: before,
         marker,
     } = found;
-    let marker = marker.filter(|_| key == visit.key);
+    // A marker from before an invalidation would lead to what was invalidated.
+    let is_current = key == visit.key && !store::memory::invalidated_since(key, visit.now);
+    let marker = marker.filter(|_| is_current);
     let may_replace = |head: &StoredResponse| {
         before.as_ref().is_none_or(|before| {
             let verdict = search::verdict(visit, &before.head);

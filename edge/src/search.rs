@@ -2,10 +2,10 @@
 
 use std::cell::RefCell;
 
-use terrace_shared::http::{NoVarySearch, StoredResponse};
+use terrace_shared::http::{NoVarySearch, StoredResponse, Variant};
 use terrace_shared::intake::{Intake, SearchRules};
 use terrace_shared::key::EncodedKey;
-use terrace_shared::purge::Verdict;
+use terrace_shared::purge::{EntryScopes, Fence, Verdict};
 
 use crate::purge::client;
 use crate::store::StoreKey;
@@ -60,13 +60,22 @@ pub(crate) fn keys_of_name(visit: &Visit, name: &str) -> Vec<StoreKey> {
 /// The ledger's verdict on what is stored for `visit`: purging the URL of the request counts as much as purging
 /// the one that it was stored for. What a token of the request keeps from it counts as dropped (R10).
 pub(crate) fn verdict(visit: &Visit, head: &StoredResponse) -> Verdict {
-    let own = client::verdict(head.fence(), head.scopes());
-    let verdict = match visit.intake.alias_scopes(head) {
-        Some(scopes) => own.worse(client::verdict(head.fence(), &scopes)),
+    verdict_on(visit, head.fence(), head.scopes())
+}
+
+/// The same on what is known of a variant that was not read.
+pub(crate) fn verdict_on_known(visit: &Visit, known: &Variant) -> Verdict {
+    verdict_on(visit, known.fence(), known.scopes())
+}
+
+fn verdict_on(visit: &Visit, fence: &Fence, scopes: &EntryScopes) -> Verdict {
+    let own = client::verdict(fence, scopes);
+    let verdict = match visit.intake.alias_scopes_of(scopes) {
+        Some(scopes) => own.worse(client::verdict(fence, &scopes)),
         None => own,
     };
     match &visit.after {
-        Some(after) => client::verdict_after(after, verdict, head.fence()),
+        Some(after) => client::verdict_after(after, verdict, fence),
         None => verdict,
     }
 }

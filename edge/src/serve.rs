@@ -18,7 +18,7 @@
 use std::rc::Rc;
 
 use http::Method;
-use terrace_shared::http::Decision;
+use terrace_shared::http::{Decision, StoredResponse, Variant, decide_unread};
 use terrace_shared::intake::{Handling, judge};
 use terrace_shared::outcome::{CacheStatus, ForwardReason};
 use terrace_shared::policy::OnLedgerLag;
@@ -121,7 +121,7 @@ async fn wait_for_others(visit: &Visit, looked: Looked) -> (Looked, Waited) {
             break;
         };
         let marker = looked.found.marker.as_deref();
-        let key = store::place_of(visit.key, marker, &visit.intake.facts);
+        let key = store::shared_place(visit.key, marker, &visit.intake.facts);
         let turn = match &visit.after {
             None => flight::turn(key).await,
             Some(_) => flight::own_turn(key),
@@ -236,7 +236,8 @@ async fn act(visit: &Rc<Visit>, looked: Looked, waited: Waited) -> web_sys::Resp
 /// What the stores have for a request, and what to do with it: isolate memory first, and the Cache API
 /// when that is not enough, as another isolate may have filled or freshened it since.
 async fn look_up(visit: &Visit, lag: Lag) -> Looked {
-    let in_memory = store::look_up_memory(visit.key, &visit.intake.facts);
+    let is_dropped = |head: &StoredResponse| search::verdict(visit, head) == Verdict::Dropped;
+    let in_memory = store::look_up_memory(visit.key, &visit.intake.facts, is_dropped);
     let decision = judged(visit, &in_memory, lag);
     let looked = |decision, found, place| Looked {
         decision,
@@ -248,7 +249,7 @@ async fn look_up(visit: &Visit, lag: Lag) -> Looked {
         observe::count(Count::MemoryHit);
         return looked(decision, in_memory, Place::Memory);
     }
-    let mut in_cache = store::look_up_cache_api(visit.key, &visit.intake.facts).await;
+    let mut in_cache = store::look_up_cache_api(visit.key, &visit.intake.facts, is_dropped).await;
     let other = judged(visit, &in_cache, lag);
     if in_memory.entry.is_some() && usefulness(&other) <= usefulness(&decision) {
         return looked(decision, in_memory, Place::Memory);
@@ -275,11 +276,16 @@ fn judged(visit: &Visit, found: &Found, lag: Lag) -> Decision {
         now,
         &visit.intake.rules,
     );
-    match decision {
-        Decision::Forward(ForwardReason::UriMiss) if found.marker.is_some() => {
-            Decision::Forward(ForwardReason::VaryMiss)
-        }
-        decision => decision,
+    // The responses of this URL vary, and none of them may be used: the origin may choose among the others.
+    let (Decision::Forward(reason @ (ForwardReason::UriMiss | ForwardReason::Miss)), Some(marker)) =
+        (&decision, &found.marker)
+    else {
+        return decision;
+    };
+    let verdict = |known: &Variant| search::verdict_on_known(visit, known);
+    match decide_unread(&visit.intake.facts, marker.known(), verdict, now) {
+        Decision::Forward(ForwardReason::VaryMiss) if *reason == ForwardReason::Miss => decision,
+        unread => unread,
     }
 }
 

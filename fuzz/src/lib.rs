@@ -45,6 +45,7 @@ pub const TARGETS: [Target; 26] = [
     target("intake", requests::intake),
     target("exchange", exchange::exchange),
     target("stored-heads", stored::heads),
+    target("variant-lists", stored::variant_lists),
     target("envelopes", stored::envelopes),
     target("ledger", purges::ledger),
     target("purge-requests", purges::requests),

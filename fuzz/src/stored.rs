@@ -1,7 +1,9 @@
 //! Stored bytes: whatever lies in a store is read back or is a miss.
 
 use http::HeaderMap;
-use terrace_shared::http::{Extent, StoredResponse, answer, response_fields};
+use terrace_shared::http::{
+    Extent, StoredResponse, Variant, VariantList, answer, decide_unread, response_fields,
+};
 use terrace_shared::purge::{Ledger, LedgerLimits};
 use terrace_shared::stored::Envelope;
 
@@ -26,6 +28,25 @@ pub(crate) fn heads(bytes: &[u8]) {
             let _ = answer(&get(&fields), &stored, age, Some(9), "b", &rules());
         }
         crate::directives::check_decisions(&stored, &fields);
+    }
+}
+
+/// What is known of the stored responses of a URI.
+pub(crate) fn variant_lists(bytes: &[u8]) {
+    let Ok(list) = VariantList::decode(bytes) else {
+        return;
+    };
+    let again = VariantList::decode(&list.encode());
+    assert_eq!(again.as_ref(), Ok(&list), "it is not read back");
+    assert_eq!(list.merged(&list), list);
+    let ledger = Ledger::new(epoch(1).incarnation, LedgerLimits::default());
+    for fields in [HeaderMap::new(), fixed(&[("accept-encoding", "br")])] {
+        let request = get(&fields);
+        assert!(list.matching(&request).count() <= VariantList::MOST);
+        for seconds in LATER {
+            let verdict = |known: &Variant| ledger.verdict(known.fence(), known.scopes());
+            let _ = decide_unread(&request, &list, verdict, after(seconds));
+        }
     }
 }
 

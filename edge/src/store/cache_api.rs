@@ -9,7 +9,6 @@ use std::rc::Rc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::join;
-use http::header::HeaderName;
 use terrace_shared::http::StoredResponse;
 use terrace_shared::http::range::ByteRange;
 use terrace_shared::time::Timestamp;
@@ -18,7 +17,8 @@ use worker::js_sys::{self, Promise, Reflect, Uint8Array};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys;
 
-use super::{Entry, StoreKey, StoredBody, VaryMarker};
+use super::marker::VaryMarker;
+use super::{Entry, StoreKey, StoredBody};
 use crate::clock;
 use crate::convert;
 use crate::observe::{self, Count};
@@ -35,7 +35,7 @@ pub(crate) enum Slot {
 const HEAD: &str = "terrace-head";
 /// Field that says where the body lies, if it streamed in.
 const BODY_AT: &str = "terrace-body-at";
-/// Field with a vary marker: version, generation, until when it is needed, and the names.
+/// Field with a vary marker.
 const VARY: &str = "terrace-vary";
 
 /// What lies under `key`. A failure and what cannot be decoded are a miss, and counted.
@@ -59,6 +59,14 @@ pub(crate) async fn get(key: StoreKey) -> Option<Slot> {
             Some(Slot::Response(Entry { head, body }))
         }
         (slot, _) => Some(slot),
+    }
+}
+
+/// The response under `key`.
+pub(crate) async fn response(key: StoreKey) -> Option<Entry> {
+    match get(key).await? {
+        Slot::Response(entry) => Some(entry),
+        Slot::Vary(_) => None,
     }
 }
 
@@ -117,7 +125,7 @@ pub(crate) async fn put_bytes(
 
 /// Keeps a vary marker.
 pub(crate) async fn put_marker(key: StoreKey, marker: &VaryMarker) -> Result<(), JsValue> {
-    let init = init_of(&[(VARY, &marker.to_text())], marker.needed_until)?;
+    let init = init_of(&[(VARY, &marker.to_text())], marker.needed_until())?;
     let entry = web_sys::Response::new_with_opt_str_and_init(Some(""), &init)?;
     keep(key, &entry).await
 }
@@ -201,64 +209,6 @@ fn decode(key: StoreKey, response: web_sys::Response) -> Option<Slot> {
     let head = Rc::new(StoredResponse::decode_head(&bytes).ok()?);
     let body = StoredBody::CacheApi(response, key);
     Some(Slot::Response(Entry { head, body }))
-}
-
-impl VaryMarker {
-    /// `1 GENERATION NEEDED_UNTIL NAME,NAME`, the generation in hexadecimal.
-    fn to_text(&self) -> String {
-        let names: Vec<&str> = self.names.iter().map(HeaderName::as_str).collect();
-        format!(
-            "1 {:016x} {} {}",
-            self.generation,
-            self.needed_until.as_unix_seconds(),
-            names.join(",")
-        )
-    }
-
-    fn from_text(text: &str) -> Option<Self> {
-        let mut parts = text.split(' ');
-        let (version, generation, until, names) =
-            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        if version != "1" || parts.next().is_some() {
-            return None;
-        }
-        Some(Self {
-            names: names
-                .split(',')
-                .map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
-                .collect::<Option<_>>()?,
-            generation: u64::from_str_radix(generation, 16).ok()?,
-            needed_until: Timestamp::from_unix_seconds(until.parse().ok()?),
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_marker_is_read_back_and_anything_else_is_none() {
-        let marker = VaryMarker {
-            names: vec![http::header::ACCEPT, http::header::ACCEPT_LANGUAGE],
-            generation: 0xff,
-            needed_until: Timestamp::from_unix_seconds(12),
-        };
-        let text = "1 00000000000000ff 12 accept,accept-language";
-        assert_eq!(marker.to_text(), text);
-        assert_eq!(VaryMarker::from_text(text), Some(marker));
-        for other in [
-            "",
-            "2 ff 12 accept",
-            "1 ff 12",
-            "1 ff 12 ",
-            "1 ff 12 a b",
-            "1 xx 12 accept",
-            "1 ff -1 accept",
-        ] {
-            assert_eq!(VaryMarker::from_text(other), None, "{other:?}");
-        }
-    }
 }
 
 #[cfg(all(test, target_arch = "wasm32"))]

@@ -11,7 +11,8 @@ use terrace_shared::http::StoredResponse;
 use terrace_shared::time::{ByteCount, Milliseconds, TimestampMillis};
 use worker::js_sys::Uint8Array;
 
-use super::{Entry, StoreKey, StoredBody, VaryMarker};
+use super::marker::VaryMarker;
+use super::{Entry, StoreKey, StoredBody};
 
 /// Most that is kept; an isolate has 128 MB, wasm and streams in flight among them
 /// (developers.cloudflare.com/workers/platform/limits).
@@ -36,6 +37,22 @@ pub(crate) fn get(key: StoreKey) -> Option<Slot> {
     SLOTS.with_borrow(|slots| slots.get(key))
 }
 
+/// The response under `key`.
+pub(crate) fn response(key: StoreKey) -> Option<Entry> {
+    match get(key)? {
+        Slot::Response(entry) => Some(entry),
+        Slot::Vary(_) => None,
+    }
+}
+
+/// The vary marker under a URL's key.
+pub(crate) fn marker(key: StoreKey) -> Option<Rc<VaryMarker>> {
+    match get(key)? {
+        Slot::Response(_) => None,
+        Slot::Vary(marker) => Some(marker),
+    }
+}
+
 /// Keeps a response.
 pub(crate) fn put(key: StoreKey, head: Rc<StoredResponse>, body: Uint8Array) {
     let bytes = u64::from(body.byte_length()) + weight_of(&head);
@@ -46,7 +63,8 @@ pub(crate) fn put(key: StoreKey, head: Rc<StoredResponse>, body: Uint8Array) {
 
 /// Keeps a vary marker.
 pub(crate) fn put_marker(key: StoreKey, marker: Rc<VaryMarker>) {
-    SLOTS.with_borrow_mut(|slots| slots.put(key, Slot::Vary(marker), 0));
+    let bytes = u64::try_from(marker.known().weight()).unwrap_or(u64::MAX);
+    SLOTS.with_borrow_mut(|slots| slots.put(key, Slot::Vary(marker), bytes));
 }
 
 /// Forgets what lies under `key`.

@@ -2,15 +2,16 @@
 //!
 //! Neither is believed by itself: whatever comes out is judged by the purge ledger (R3).
 //!
-//! A URL whose responses vary has a [`VaryMarker`] under its own key, which names the selecting
-//! request fields; each variant lies under a key made of the marker and those fields' values.
+//! A URL whose responses vary has a [`VaryMarker`] under its own key, which knows the selecting request fields
+//! and the most recent variants; each variant lies under a key made of the marker and its own fields' values.
 
 pub(crate) mod cache_api;
+mod marker;
 pub(crate) mod memory;
 
 use std::rc::Rc;
 
-use http::header::HeaderName;
+use http::HeaderMap;
 use sha2::{Digest, Sha256};
 use terrace_shared::http::{
     BodyEnd, Extent, RequestFacts, Selection, StoredResponse, VaryKey, select,
@@ -20,6 +21,8 @@ use wasm_bindgen::JsValue;
 use worker::js_sys::Uint8Array;
 use worker::web_sys;
 
+use self::marker::VaryMarker;
+use crate::clock;
 use crate::convert::{self, Read};
 use crate::flight;
 use crate::observe::{self, Count};
@@ -48,17 +51,6 @@ const KEPT_FOR_VALIDATION: DeltaSeconds = DeltaSeconds::days(1);
 /// The name under which something is stored: a hash of the cache key.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct StoreKey([u8; 32]);
-
-/// What lies under the key of a URL whose responses vary.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct VaryMarker {
-    /// The selecting request fields, in lower case and sorted.
-    names: Vec<HeaderName>,
-    /// Part of each variant's key, so that whoever removes the marker removes the variants.
-    generation: u64,
-    /// Until when the marker is needed.
-    needed_until: Timestamp,
-}
 
 /// A stored response with its body.
 #[derive(Clone, Debug)]
@@ -93,16 +85,6 @@ impl StoreKey {
         Self(Sha256::digest(key).into())
     }
 
-    fn variant(self, marker: &VaryMarker, request: &RequestFacts) -> Self {
-        let values = VaryKey::of(marker.names.iter().cloned(), request);
-        let digest = Sha256::new()
-            .chain_update(self.0)
-            .chain_update(marker.generation.to_be_bytes())
-            .chain_update(values.to_bytes())
-            .finalize();
-        Self(digest.into())
-    }
-
     /// Where the body of an entry lies, if it streamed in under this name.
     fn body_at(self, name: &str) -> Self {
         let digest = Sha256::new().chain_update(self.0).chain_update(name);
@@ -119,35 +101,29 @@ impl StoreKey {
     }
 }
 
-impl VaryMarker {
-    /// The marker for a response of this URL, given the one that is there.
-    ///
-    /// Fields once seen stay selecting; a changed set begins a new generation, which loses hits only.
-    fn for_response(
-        before: Option<&Rc<Self>>,
-        stored: &StoredResponse,
-        needed_until: Timestamp,
-        random: impl FnOnce() -> u64,
-    ) -> Option<Self> {
-        let mut names: Vec<HeaderName> = stored.vary().names().cloned().collect();
-        if let Some(before) = before {
-            names.extend(before.names.iter().cloned());
+impl Found {
+    /// The only response of a URL, if it is for this request.
+    fn unvaried(entry: Entry, request: &RequestFacts) -> Self {
+        Self {
+            entry: Some(entry).filter(|entry| entry.is_for(request)),
+            marker: None,
         }
-        names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
-        names.dedup();
-        if names.is_empty() {
-            return None;
-        }
-        let same = before.filter(|before| before.names == names);
-        Some(Self {
-            generation: same.map_or_else(random, |before| before.generation),
-            needed_until: same.map_or(needed_until, |before| before.needed_until.max(needed_until)),
-            names,
-        })
     }
 }
 
 impl Entry {
+    fn is_for(&self, request: &RequestFacts) -> bool {
+        select(request, &[&self.head]) == Selection::Match(0)
+    }
+
+    /// The same body with another head.
+    pub(crate) fn with_head(&self, head: Box<StoredResponse>) -> Self {
+        Self {
+            head: Rc::new(*head),
+            body: self.body.clone(),
+        }
+    }
+
     /// The same entry for a second reader; a stream is split, and both must be read or cancelled.
     pub(crate) fn copy(&self) -> Option<Self> {
         let body = match &self.body {
@@ -197,49 +173,91 @@ impl StoredBody {
 }
 
 /// What this isolate's memory has for `request`.
-pub(crate) fn look_up_memory(key: StoreKey, request: &RequestFacts) -> Found {
-    let selected = |entry: &Entry| select(request, &[&entry.head]) == Selection::Match(0);
-    match memory::get(key) {
-        None => Found::default(),
-        Some(memory::Slot::Response(entry)) => Found {
-            entry: Some(entry).filter(selected),
-            marker: None,
-        },
-        Some(memory::Slot::Vary(marker)) => {
-            let entry = match memory::get(key.variant(&marker, request)) {
-                Some(memory::Slot::Response(entry)) => Some(entry).filter(selected),
-                Some(memory::Slot::Vary(_)) | None => None,
-            };
-            Found {
-                entry,
-                marker: Some(marker),
-            }
+///
+/// `is_dropped` tells what the ledger has dropped: of several that match, the most recent other one is taken.
+pub(crate) fn look_up_memory(
+    key: StoreKey,
+    request: &RequestFacts,
+    is_dropped: impl Fn(&StoredResponse) -> bool,
+) -> Found {
+    let marker = match memory::get(key) {
+        None => return Found::default(),
+        Some(memory::Slot::Response(entry)) => return Found::unvaried(entry, request),
+        Some(memory::Slot::Vary(marker)) => marker,
+    };
+    let mut entry = None;
+    let mut places = marker.places(key, request).peekable();
+    while let Some(place) = places.next() {
+        entry = memory::response(place).filter(|entry| entry.is_for(request));
+        match &entry {
+            Some(entry) if places.peek().is_some() && is_dropped(&entry.head) => {}
+            // What is not here may be in the data centre, and is more recent than the rest.
+            Some(_) | None => break,
         }
     }
+    drop(places);
+    let marker = Some(marker);
+    Found { entry, marker }
 }
 
 /// What the data centre's Cache API has for `request`. A store that fails has nothing.
-pub(crate) async fn look_up_cache_api(key: StoreKey, request: &RequestFacts) -> Found {
-    let selected = |entry: &Entry| select(request, &[&entry.head]) == Selection::Match(0);
-    match cache_api::get(key).await {
-        None => Found::default(),
-        Some(cache_api::Slot::Response(entry)) => Found {
-            entry: Some(entry).filter(selected),
-            marker: None,
-        },
-        Some(cache_api::Slot::Vary(marker)) => {
-            let marker = Rc::new(marker);
-            memory::put_marker(key, Rc::clone(&marker));
-            let entry = match cache_api::get(key.variant(&marker, request)).await {
-                Some(cache_api::Slot::Response(entry)) => Some(entry).filter(selected),
-                Some(cache_api::Slot::Vary(_)) | None => None,
-            };
-            Found {
-                entry,
-                marker: Some(marker),
+///
+/// # Cancel safety
+/// Nothing is lost: what was learned of the URL's variants stays in memory.
+pub(crate) async fn look_up_cache_api(
+    key: StoreKey,
+    request: &RequestFacts,
+    is_dropped: impl Fn(&StoredResponse) -> bool,
+) -> Found {
+    let marker = match cache_api::get(key).await {
+        None => return Found::default(),
+        Some(cache_api::Slot::Response(entry)) => return Found::unvaried(entry, request),
+        Some(cache_api::Slot::Vary(marker)) => Rc::new(marker),
+    };
+    let marker = marker.merged(memory::marker(key).as_deref());
+    memory::put_marker(key, Rc::clone(&marker));
+    let mut entry = None;
+    for place in marker.places(key, request) {
+        match cache_api::get(place).await {
+            Some(cache_api::Slot::Response(read)) if read.is_for(request) => {
+                let dropped = is_dropped(&read.head);
+                entry = Some(read);
+                if !dropped {
+                    break;
+                }
             }
+            Some(_) | None => {}
         }
     }
+    let marker = Some(marker);
+    Found { entry, marker }
+}
+
+/// What a 304 with these fields names among the variants of a URL, read from where it lies; what should lie there
+/// and does not is struck off.
+///
+/// # Cancel safety
+/// Nothing is lost.
+pub(crate) async fn look_up_named(
+    key: StoreKey,
+    marker: &Rc<VaryMarker>,
+    fields: &HeaderMap,
+    is_dropped: impl Fn(&StoredResponse) -> bool,
+) -> Option<Entry> {
+    for variant in marker.known().named(fields) {
+        let place = marker.place(key, variant.vary());
+        let here = memory::response(place);
+        let read = match here {
+            Some(entry) => Some(entry),
+            None => cache_api::response(place).await,
+        };
+        match read {
+            Some(entry) if !is_dropped(&entry.head) => return Some(entry),
+            Some(_) => {}
+            None => strike(key, marker, variant.vary()).await,
+        }
+    }
+    None
 }
 
 /// Whether a body of this extent is stored at all.
@@ -277,14 +295,21 @@ pub(crate) async fn put(
         return;
     }
     let needed_until = kept_until(&head);
-    let before = marker;
+    let marker = marker.map(|marker| current(key, &marker));
+    let now = clock::now().timestamp();
+    let before = marker.as_ref();
     let marker =
-        VaryMarker::for_response(before.as_ref(), &head, needed_until, convert::random_bits);
-    let place = place_of(key, marker.as_ref(), request);
+        VaryMarker::with(before, &head, needed_until, now, convert::random_bits).map(Rc::new);
+    let place = place_of(key, marker.as_deref(), &head);
+    let is_current = || !memory::invalidated_since(key, asked_at);
+    if let Some(marker) = marker.as_ref().filter(|_| is_current()) {
+        // Before anything is waited for, so that what others store meanwhile is added to it.
+        memory::put_marker(key, Rc::clone(marker));
+    }
     let outcome = match body {
         StoredBody::Memory(bytes) => {
             let small = u64::from(bytes.byte_length()) <= LARGEST_IN_MEMORY.as_u64();
-            if small && !memory::invalidated_since(key, asked_at) {
+            if small && is_current() {
                 memory::put(place, Rc::clone(&head), bytes.clone());
             }
             cache_api::put_bytes(place, &head, &bytes, needed_until).await
@@ -294,20 +319,22 @@ pub(crate) async fn put(
             cache_api::put(place, &head, &response, needed_until).await
         }
     };
-    if outcome.is_err() || memory::invalidated_since(key, asked_at) {
+    if outcome.is_err() || !is_current() {
         observe::count(Count::StoreFailed);
         memory::remove(place);
         cache_api::remove(place).await;
         return;
     }
     observe::count(Count::Stored);
-    flight::note_stored(place);
+    flight::note_stored(shared_place(key, marker.as_deref(), request));
     if let Some(marker) = marker {
-        let marker = Rc::new(marker);
-        if before.as_ref() != Some(&marker) && cache_api::put_marker(key, &marker).await.is_err() {
+        let marker = current(key, &marker);
+        if cache_api::put_marker(key, &marker).await.is_err() {
             observe::count(Count::StoreFailed);
         }
-        memory::put_marker(key, marker);
+        if !is_current() {
+            cache_api::remove(key).await;
+        }
     }
 }
 
@@ -371,20 +398,46 @@ pub(crate) async fn promote(found: Found) -> Found {
     }
 }
 
-/// Removes the response that was found, here and in the data centre.
-pub(crate) async fn forget(key: StoreKey, found: &Found, request: &RequestFacts) {
-    let place = place_of(key, found.marker.as_deref(), request);
+/// Removes a stored response, here and in the data centre.
+pub(crate) async fn forget(key: StoreKey, marker: Option<&Rc<VaryMarker>>, head: &StoredResponse) {
+    let place = place_of(key, marker.map(|marker| &**marker), head);
     memory::remove(place);
     cache_api::remove(place).await;
+    if let Some(marker) = marker {
+        strike(key, marker, head.vary()).await;
+    }
 }
 
-/// Where the response to `request` lies: under the URL's key, or under that of its variant.
-pub(crate) fn place_of(
+/// Takes what is for these requests off the list of what is known.
+async fn strike(key: StoreKey, marker: &Rc<VaryMarker>, vary: &VaryKey) {
+    let Some(rest) = current(key, marker).without(vary) else {
+        return;
+    };
+    let rest = Rc::new(rest);
+    memory::put_marker(key, Rc::clone(&rest));
+    if cache_api::put_marker(key, &rest).await.is_err() {
+        observe::count(Count::StoreFailed);
+    }
+}
+
+/// What `marker` has become in this isolate since it was read.
+fn current(key: StoreKey, marker: &Rc<VaryMarker>) -> Rc<VaryMarker> {
+    let here = memory::marker(key).filter(|here| here.continues(marker));
+    here.unwrap_or_else(|| Rc::clone(marker))
+}
+
+/// What requests that may share an answer have in common, as far as is known.
+pub(crate) fn shared_place(
     key: StoreKey,
     marker: Option<&VaryMarker>,
     request: &RequestFacts,
 ) -> StoreKey {
-    marker.map_or(key, |marker| key.variant(marker, request))
+    marker.map_or(key, |marker| marker.place_of(key, request))
+}
+
+/// Where a response lies: under the URL's key, or under that of its variant.
+fn place_of(key: StoreKey, marker: Option<&VaryMarker>, head: &StoredResponse) -> StoreKey {
+    marker.map_or(key, |marker| marker.place(key, head.vary()))
 }
 
 /// Removes what is stored under a URL's key, here and in the data centre, and keeps fills that are
@@ -403,3 +456,6 @@ fn kept_until(head: &StoredResponse) -> Timestamp {
         usable
     }
 }
+
+#[cfg(all(test, target_arch = "wasm32"))]
+mod tests;

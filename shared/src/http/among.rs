@@ -5,7 +5,8 @@ use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::{
     Decision, EntityTag, Extent, Fill, ForwardAs, OnResponse, RequestFacts, ResponseHead, Rules,
-    Selection, StoredResponse, ValidationRequest, decide, identified, on_response, select,
+    Selection, StoredResponse, ValidationRequest, Variant, VariantList, decide, identified,
+    on_response, select,
 };
 use crate::outcome::ForwardReason;
 use crate::purge::Verdict;
@@ -30,6 +31,13 @@ pub struct Among<T> {
     pub said: T,
 }
 
+/// What the origin may choose: the entity tag of something that could answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Offer<'a> {
+    pub(super) date: Timestamp,
+    pub(super) tag: &'a EntityTag,
+}
+
 /// [`decide`] for all stored responses of one URI.
 ///
 /// If none of them is for this request, the origin is asked with the entity tags of all of them, and may say
@@ -50,11 +58,29 @@ pub fn decide_among(
     let verdict = held.map_or(Verdict::Untouched, |held| held.verdict);
     let said = match decide(request, held.map(|held| held.head), verdict, now, rules) {
         Decision::Forward(ForwardReason::UriMiss) if !stored.is_empty() => {
-            of_others(request, &heads, stored.len())
+            let offers = heads.iter().filter_map(|head| Offer::of(head));
+            of_others(request, offers, because_of(heads.len(), stored.len()))
         }
         said => said,
     };
     Among { place, said }
+}
+
+/// [`decide_among`] for a shell that has looked for what is for this request, and found nothing: given what it
+/// knows of the other stored responses of the URI, and the ledger's verdict on each.
+pub fn decide_unread(
+    request: &RequestFacts,
+    known: &VariantList,
+    verdict: impl Fn(&Variant) -> Verdict,
+    now: Timestamp,
+) -> Decision {
+    let others = || known.others(request, now);
+    let usable: Vec<&Variant> = others()
+        .filter(|variant| verdict(variant) != Verdict::Dropped)
+        .collect();
+    let because = because_of(usable.len(), others().count());
+    let offers = usable.iter().filter_map(|variant| variant.offer());
+    of_others(request, offers, because)
 }
 
 /// [`on_response`] for all stored responses of one URI: a 304 may be about another one than was selected.
@@ -95,16 +121,26 @@ impl ValidationRequest {
     ///
     /// At most [`Self::MOST_TAGS`], the most recent ones.
     pub fn of_several(stored: &[&StoredResponse], because: ForwardReason) -> Option<Self> {
-        let mut recent: Vec<&StoredResponse> = stored
-            .iter()
-            .copied()
-            // A part would have to be completed before it could answer.
-            .filter(|stored| matches!(stored.extent, Extent::Complete { .. }))
-            .collect();
-        recent.sort_by_key(|stored| std::cmp::Reverse(stored.date));
+        Self::offering(
+            stored.iter().filter_map(|stored| Offer::of(stored)),
+            because,
+        )
+    }
+
+    /// The same, of what is known of them.
+    fn offering<'a>(
+        offers: impl Iterator<Item = Offer<'a>>,
+        because: ForwardReason,
+    ) -> Option<Self> {
+        let mut recent: Vec<Offer<'a>> = Vec::new();
+        for offer in offers {
+            // They are few, so no sorting is brought into the worker for them.
+            let at = recent.partition_point(|other| other.date >= offer.date);
+            recent.insert(at, offer);
+        }
         let mut tags: Vec<HeaderValue> = Vec::new();
-        for tag in recent.iter().filter_map(|stored| stored.entity_tag()) {
-            if let Some(value) = EntityTag::to_value(tag).filter(|value| !tags.contains(value)) {
+        for offer in recent {
+            if let Some(value) = offer.tag.to_value().filter(|value| !tags.contains(value)) {
                 tags.push(value);
             }
         }
@@ -120,22 +156,42 @@ impl ValidationRequest {
     pub const MOST_TAGS: usize = 16;
 }
 
+impl<'a> Offer<'a> {
+    /// None of what has no entity tag, and none of a part: that would have to be completed before it could answer.
+    pub(super) const fn of(stored: &'a StoredResponse) -> Option<Self> {
+        match (stored.extent, &stored.entity_tag) {
+            (Extent::Complete { .. }, Some(tag)) => Some(Self {
+                date: stored.date,
+                tag,
+            }),
+            (Extent::Complete { .. }, None) | (Extent::Partial { .. }, _) => None,
+        }
+    }
+}
+
 /// What to do when all that is stored is for other requests.
-fn of_others(request: &RequestFacts, others: &[&StoredResponse], stored: usize) -> Decision {
-    // What the ledger has dropped is there, and may not be used (RFC 9211 §2.2).
-    let because = if others.is_empty() && stored > 0 {
-        ForwardReason::Miss
-    } else {
-        ForwardReason::VaryMiss
-    };
+fn of_others<'a>(
+    request: &RequestFacts,
+    offers: impl Iterator<Item = Offer<'a>>,
+    because: ForwardReason,
+) -> Decision {
     // The client's own conditions, and its ranges, are asked as they are.
     let is_plain = request.method == Method::GET
         && !request.is_conditional_or_partial()
         && !request.directives.no_store;
     is_plain
-        .then(|| ValidationRequest::of_several(others, because))
+        .then(|| ValidationRequest::offering(offers, because))
         .flatten()
         .map_or(Decision::Forward(because), Decision::Validate)
+}
+
+/// What the ledger has dropped is there, and may not be used (RFC 9211 §2.2).
+const fn because_of(usable: usize, stored: usize) -> ForwardReason {
+    if usable == 0 && stored > 0 {
+        ForwardReason::Miss
+    } else {
+        ForwardReason::VaryMiss
+    }
 }
 
 /// Those that the ledger has not dropped, with their places.

@@ -55,14 +55,8 @@ pub(super) fn on_not_modified(
 pub fn identified(fields: &HeaderMap, stored: &[&StoredResponse]) -> Option<usize> {
     let fits: Box<dyn Fn(&StoredResponse) -> bool + '_> =
         if let Some(text) = only_line(fields, &ETAG) {
-            // A strong tag must be that of what is stored; a weak one, equal to it.
             let tag = EntityTag::parse(text)?;
-            Box::new(move |stored| {
-                stored.entity_tag().is_some_and(|own| match tag.strength() {
-                    Strength::Strong => tag.strongly_matches(own),
-                    Strength::Weak => tag.weakly_matches(own),
-                })
-            })
+            Box::new(move |stored| stored.entity_tag().is_some_and(|own| is_named(own, &tag)))
         } else {
             // Compared as text, like the origin does.
             let text = only_line(fields, &LAST_MODIFIED)?;
@@ -75,6 +69,15 @@ pub fn identified(fields: &HeaderMap, stored: &[&StoredResponse]) -> Option<usiz
     fitting
         .max_by_key(|(_, stored)| (stored.date(), stored.exchange().received_at))
         .map(|(place, _)| place)
+}
+
+/// Whether a 304 with the entity tag `said` speaks of what has the tag `own`: a strong one must be that of what is
+/// stored; a weak one, equal to it.
+pub(super) fn is_named(own: &EntityTag, said: &EntityTag) -> bool {
+    match said.strength() {
+        Strength::Strong => said.strongly_matches(own),
+        Strength::Weak => said.weakly_matches(own),
+    }
 }
 
 impl ValidationRequest {

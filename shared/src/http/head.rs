@@ -132,7 +132,7 @@ fn read_allowance(reader: &mut Reader<'_>) -> Result<Allowance, DecodeError> {
     }
 }
 
-fn write_entity_tag(writer: &mut Writer, tag: Option<&EntityTag>) {
+pub(super) fn write_entity_tag(writer: &mut Writer, tag: Option<&EntityTag>) {
     let Some(tag) = tag else {
         writer.u8(0);
         return;
@@ -144,7 +144,7 @@ fn write_entity_tag(writer: &mut Writer, tag: Option<&EntityTag>) {
     writer.bytes(&tag.opaque);
 }
 
-fn read_entity_tag(reader: &mut Reader<'_>) -> Result<Option<EntityTag>, DecodeError> {
+pub(super) fn read_entity_tag(reader: &mut Reader<'_>) -> Result<Option<EntityTag>, DecodeError> {
     let strength = match reader.u8()? {
         0 => return Ok(None),
         1 => Strength::Strong,
@@ -213,12 +213,12 @@ fn read_extent(version: u8, reader: &mut Reader<'_>) -> Result<Extent, DecodeErr
     }
 }
 
-fn write_vary(writer: &mut Writer, vary: &VaryKey) {
+pub(super) fn write_vary(writer: &mut Writer, vary: &VaryKey) {
     writer.count(vary.0.len());
     writer.0.extend_from_slice(&vary.to_bytes());
 }
 
-fn read_vary(reader: &mut Reader<'_>) -> Result<VaryKey, DecodeError> {
+pub(super) fn read_vary(reader: &mut Reader<'_>) -> Result<VaryKey, DecodeError> {
     let count = reader.count(5)?;
     let mut vary = Vec::with_capacity(count);
     for _ in 0..count {

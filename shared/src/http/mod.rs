@@ -35,6 +35,7 @@ mod storable;
 mod stored;
 mod surrogate;
 mod validator;
+mod variants;
 mod vary;
 
 #[cfg(test)]
@@ -43,7 +44,7 @@ mod properties;
 #[cfg(test)]
 mod support;
 
-pub use among::{Among, Held, decide_among, on_response_among};
+pub use among::{Among, Held, decide_among, decide_unread, on_response_among};
 pub use answer::{Answer, AnswerBody, answer, answer_new};
 pub use failure::{Failure, OnFailure, on_failure};
 pub use fields::{ForwardAs, pass_fields, remove_hop_by_hop, request_fields, response_fields};
@@ -60,4 +61,5 @@ pub use rules::{
 };
 pub use stored::{Exchange, Extent, Freshness, StoredResponse};
 pub use validator::{EntityTag, Strength, TagCondition};
+pub use variants::{Variant, VariantList};
 pub use vary::{Selection, VaryKey, select};

@@ -113,8 +113,13 @@ impl Intake {
     ///
     /// The ledger's verdict on these, under the fence of `stored`, counts as well as the one on its own.
     pub fn alias_scopes(&self, stored: &StoredResponse) -> Option<EntryScopes> {
-        let name = stored.scopes().name();
-        let own = name
+        self.alias_scopes_of(stored.scopes())
+    }
+
+    /// [`Self::alias_scopes`] for a stored response that answers to `scopes`.
+    pub fn alias_scopes_of(&self, scopes: &EntryScopes) -> Option<EntryScopes> {
+        let own = scopes
+            .name()
             .strip_prefix(self.target.host())
             .is_some_and(|rest| rest == &*self.path_and_query);
         (!own).then(|| EntryScopes::of_url(self.target.host(), &self.path_and_query, []))

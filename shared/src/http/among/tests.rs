@@ -203,3 +203,66 @@ fn another_answer_is_about_the_selected_one() {
     assert!(matches!(among.said, OnResponse::Pass(_)));
     assert_eq!(fill().exchange.received_at, NOON);
 }
+
+/// What is decided when all that is known of `stored` is that it is there.
+fn unread(request: &RequestFacts, stored: &[Held<'_>]) -> Decision {
+    let known = stored.iter().fold(VariantList::default(), |list, held| {
+        list.with(held.head, after(999), NOON)
+    });
+    let verdict = |variant: &Variant| {
+        let of = |held: &&Held<'_>| held.head.vary() == variant.vary();
+        stored
+            .iter()
+            .find(of)
+            .map_or(Verdict::Untouched, |held| held.verdict)
+    };
+    decide_unread(request, &known, verdict, after(9))
+}
+
+#[test]
+fn what_is_known_and_not_read_is_offered_as_if_it_had_been_read() {
+    let one = variant("1", &["etag: \"a\""]);
+    let two = variant(
+        "2",
+        &["etag: W/\"b\"", "date: Sat, 21 Nov 2026 12:00:01 GMT"],
+    );
+    let same = variant("3", &["etag: \"a\""]);
+    let plain = variant("4", &[]);
+    let part = [FRESH, VARY, "etag: \"p\"", "content-range: bytes 0-4/9"];
+    let part = store_with(&get(&["foo: 5"]), 206, &part, &Rules::default()).unwrap();
+    for stored in [
+        &[held(&one), held(&two), held(&same), held(&plain)][..],
+        &[held(&one), dropped(&two)],
+        &[dropped(&one), dropped(&two)],
+        &[held(&plain), held(&part)],
+    ] {
+        for lines in [
+            &["foo: 9"][..],
+            &["foo: 9", "range: bytes=0-1"],
+            &["foo: 9", "if-none-match: \"x\""],
+            &["foo: 9", "cache-control: no-store"],
+        ] {
+            let request = get(lines);
+            let (unread, read) = (unread(&request, stored), decided(&request, stored).said);
+            match (&unread, &read) {
+                (Decision::Validate(unread), Decision::Validate(read)) => {
+                    assert_eq!(
+                        (unread.because, &unread.fields),
+                        (read.because, &read.fields)
+                    );
+                }
+                _ => assert_eq!(word(&unread), word(&read), "{lines:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_would_be_for_the_request_or_is_kept_no_longer_is_not_offered() {
+    let one = variant("1", &["etag: \"a\""]);
+    let stored = [held(&one)];
+    assert_eq!(word(&unread(&get(&["foo: 1"]), &stored)), "vary-miss");
+    let known = VariantList::default().with(&one, after(9), NOON);
+    let decided = decide_unread(&get(&["foo: 2"]), &known, |_| Verdict::Untouched, after(9));
+    assert_eq!(word(&decided), "vary-miss");
+}
