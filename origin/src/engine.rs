@@ -359,7 +359,7 @@ impl Engine {
             return false;
         }
         if let Some(after) = &ask.after
-            && self.view().reach_from(began.epoch, &after.origin) == Reach::Behind
+            && self.view().reach_of(began, &after.origin) == Reach::Behind
         {
             return false; // it began before a purge that the caller's tokens name
         }

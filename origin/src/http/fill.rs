@@ -216,7 +216,7 @@ fn is_joinable(visit: &Visit, began: &Began, company: Company) -> bool {
         return false;
     }
     if let Some(after) = &visit.after
-        && engine.view().reach_from(began.epoch, &after.origin) == Reach::Behind
+        && engine.view().reach_of(began, &after.origin) == Reach::Behind
     {
         return false; // it began before a purge that the request's tokens name
     }

@@ -8,10 +8,10 @@
 //! writes now and then, and the records after it: a process that starts, or has slept, takes both, in pages.
 //!
 //! What all of it survives, and how (R6): an evicted or emptied key is another incarnation. Where the servers demand
-//! replicas (`min-replicas-to-write`), a purge has its receipt only once they have it, and no view is confirmed by a
-//! master that they do not follow: a fail-over loses nothing that anybody was promised. Where they demand none, one
-//! that lost the last records is noticed by the chain of hashes over them, and an old copy that came back by the list
-//! of incarnations that each history comes after, as soon as anybody asks who knows better.
+//! all of their replicas (`min-replicas-to-write`), a purge has its receipt only once they have it, and no view is
+//! confirmed by a master that they do not follow: a fail-over loses nothing that anybody was promised. Where they
+//! demand none, one that lost the last records is noticed by the chain of hashes over them, and an old copy that came
+//! back by the list of incarnations that each history comes after, as soon as anybody asks who knows better.
 
 mod page;
 mod replica;
@@ -65,7 +65,10 @@ impl RedisLedger {
             sequence: place.sequence,
         };
         let state = match replica.take(Told { place, purge }) {
-            Relation::Next | Relation::Known => ReplicaState::Applied,
+            Relation::Next | Relation::Known => {
+                replica.view().vouch(epoch);
+                ReplicaState::Applied
+            }
             Relation::Unclear => replica.catch_up_to(&place).await, // others have purged meanwhile
         };
         Ok(Appended {

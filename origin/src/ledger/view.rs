@@ -22,6 +22,9 @@ pub(crate) struct View {
     authority: Authority,
     replica: RwLock<Replica>,
     generation: AtomicU64,
+    /// How far along with the replica the authority itself has said that it is. What the replica was only told of lies
+    /// beyond: a fail-over may have given its numbers to other purges (R10).
+    vouched: Mutex<Option<Epoch>>,
     /// Histories that tokens have named, and that the authority has left behind.
     gone: Mutex<GoneHistories>,
     /// When the replica was last known to be the authority's equal; zero on the wall clock while it never was.
@@ -45,6 +48,8 @@ pub(crate) enum Authority {
 pub(crate) struct Began {
     /// Where the replica stood; none while there is no view (R1).
     pub(crate) epoch: Option<Epoch>,
+    /// How far along with it the authority had said that it is.
+    vouched: Option<Epoch>,
     /// The view's generation then.
     pub(crate) generation: u64,
     /// When.
@@ -75,6 +80,7 @@ impl View {
             authority: Authority::Elsewhere,
             replica: RwLock::new(Replica::default()),
             generation: AtomicU64::new(0),
+            vouched: Mutex::default(),
             gone: Mutex::default(),
             confirmed_wall: AtomicU64::new(0),
             confirmed_steady: AtomicU64::new(0),
@@ -87,6 +93,7 @@ impl View {
         let replica = self.replica.read();
         Began {
             epoch: replica.epoch(),
+            vouched: self.vouched(&replica),
             generation: self.generation(),
             at: clock.moment(),
         }
@@ -130,12 +137,36 @@ impl View {
 
     /// How the view stands against the purges that tokens name (R10).
     pub(crate) fn reach(&self, wanted: &Wanted) -> Reach {
-        self.reach_from(self.epoch(), wanted)
+        let vouched = self.vouched(&self.replica.read());
+        wanted.reach(vouched, &self.gone.lock())
     }
 
-    /// How whatever began at `position` stands against them.
-    pub(crate) fn reach_from(&self, position: Option<Epoch>, wanted: &Wanted) -> Reach {
-        wanted.reach(position, &self.gone.lock())
+    /// How whatever began so stands against them.
+    pub(crate) fn reach_of(&self, began: &Began, wanted: &Wanted) -> Reach {
+        wanted.reach(began.vouched, &self.gone.lock())
+    }
+
+    /// Notes that the authority itself has said that it has, or had, come along with the replica as far as `epoch`.
+    #[cfg(any(test, feature = "redis"))]
+    pub(crate) fn vouch(&self, epoch: Epoch) {
+        let mut vouched = self.vouched.lock();
+        match &mut *vouched {
+            Some(known) if known.incarnation == epoch.incarnation => {
+                known.sequence = known.sequence.max(epoch.sequence);
+            }
+            other => *other = Some(epoch),
+        }
+    }
+
+    fn vouched(&self, replica: &Replica) -> Option<Epoch> {
+        match self.authority {
+            Authority::Here => replica.epoch(),
+            Authority::Elsewhere => {
+                let here = replica.epoch()?.incarnation;
+                let vouched = *self.vouched.lock();
+                vouched.filter(|vouched| vouched.incarnation == here)
+            }
+        }
     }
 
     /// Notes that the authority has answered a question asked after `wanted` was presented: what the view does not
@@ -210,5 +241,53 @@ impl View {
         if ledger.floor() != floor {
             self.generation.fetch_add(1, Ordering::AcqRel);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use terrace_shared::purge::token::{After, ReadToken};
+    use terrace_shared::purge::{Purge, PurgeMode, Record, Sequence, Update};
+
+    use super::*;
+
+    #[test]
+    fn a_purge_that_was_only_told_of_is_not_taken_for_the_one_that_a_token_names() {
+        let history = Incarnation::from_random(7);
+        let at = |number| Epoch {
+            incarnation: history,
+            sequence: Sequence::new(number),
+        };
+        let token = ReadToken {
+            origin: Some(at(1)),
+            edge: None,
+        };
+        let wanted = After::of(&token).origin;
+        let view = View::empty();
+        let ledger = Ledger::new(history, LedgerLimits::default());
+        let asked_at = TimestampMillis::from_unix_millis(1);
+        let updated = view.change(|replica| replica.update(Update::Snapshot(ledger), asked_at));
+        assert_eq!(updated, Ok(()));
+        view.vouch(at(0));
+        // Told by a master that another one had replaced, which then gave the number to another purge.
+        let told = Record {
+            sequence: Sequence::new(1),
+            purge: Purge {
+                mode: PurgeMode::Hard,
+                scopes: Vec::new(),
+                at: asked_at,
+                origin_epoch: None,
+            },
+        };
+        assert_eq!(view.change(|replica| replica.push(&told)), Ok(()));
+        assert_eq!(view.epoch(), Some(at(1)));
+        assert_eq!(view.reach(&wanted), Reach::Behind);
+        view.vouch(at(1));
+        assert_eq!(view.reach(&wanted), Reach::Reached);
+        // What was vouched for in another history is nothing here.
+        let other = Ledger::new(Incarnation::from_random(8), LedgerLimits::default());
+        let updated = view.change(|replica| replica.update(Update::Snapshot(other), asked_at));
+        assert_eq!(updated, Ok(()));
+        assert_eq!(view.reach(&wanted), Reach::Behind);
     }
 }

@@ -77,6 +77,7 @@ impl LaggingLedger {
             .view
             .change(|replica| replica.update(update, self.now.wall));
         told.expect("a snapshot fits");
+        self.view.vouch(self.epoch());
         self.view.confirm(self.now);
     }
 }

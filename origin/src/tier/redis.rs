@@ -31,11 +31,11 @@ use crate::metrics::SharedTierStats;
 /// one server takes. Values are spread over all slots. A service that must purge more gives its caches different
 /// names ([`CacheBuilder::name`](crate::CacheBuilder::name)); each name is a ledger, and a shard, of its own.
 ///
-/// With replicas, set `min-replicas-to-write` on every server: 1, or half of the replicas if there are more than two.
-/// Then a receipt is given once so many of them have the purge, and a view of the ledger becomes younger only by
-/// answers that so many vouch for: a master that was replaced while it stood still, or was cut off, is not believed,
-/// and no purge is taken that only it has. Without that setting, a fail-over may lose the last purges and their
-/// receipts; they are missed only once somebody asks who has seen them. `docs/fail-over.md` says all of it.
+/// With replicas, set `min-replicas-to-write` on every server to the number of replicas that a primary has. Then a
+/// receipt is given once so many of them have the purge, and a view of the ledger becomes younger only by answers that
+/// so many vouch for: a master that was replaced while it stood still, or was cut off, is not believed, and no purge is
+/// taken that only it has. Without that setting, a fail-over may lose the last purges and their receipts; they are
+/// missed only once somebody asks who has seen them. `docs/fail-over.md` says all of it.
 #[derive(Clone)]
 pub struct Redis {
     pub(crate) connection: Connection,

@@ -10,7 +10,7 @@ pub enum Topology {
     /// One server.
     #[default]
     Standalone,
-    /// A primary and two replicas, watched by Sentinels.
+    /// A primary and a replica, watched by Sentinels.
     Sentinel,
     /// Three primaries, each with a replica.
     Cluster,

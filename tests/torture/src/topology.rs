@@ -1,7 +1,7 @@
-//! Real Redis servers: one, one with replicas under Sentinels, or a cluster.
+//! Real Redis servers: one, one with a replica under Sentinels, or a cluster.
 //!
-//! Where there are replicas, the servers demand one of them to write (`min-replicas-to-write 1`): what is promised
-//! across a fail-over is promised for such servers.
+//! Where there are replicas, each primary has one and demands it to write (`min-replicas-to-write 1`): what is
+//! promised across a fail-over is promised for primaries that demand all of their replicas.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -33,9 +33,6 @@ struct Node {
 impl Servers {
     /// The name by which Sentinels know the primary.
     const PRIMARY: &'static str = "main";
-
-    /// Replicas of the primary that Sentinels watch: while one server is down, the two others go on.
-    const REPLICAS: usize = 2;
 
     /// How long a server must be silent for Sentinels, or the cluster, to take it for dead, in milliseconds.
     const DOWN_AFTER: u32 = 1_000;
@@ -83,9 +80,7 @@ impl Servers {
         let primary = free_port().await;
         self.nodes.push(Node::new(primary, &[]));
         let replica = ["--replicaof", "127.0.0.1", &primary.to_string()].map(str::to_owned);
-        for _ in 0..Self::REPLICAS {
-            self.nodes.push(Node::new(free_port().await, &replica));
-        }
+        self.nodes.push(Node::new(free_port().await, &replica));
         for _ in 0..3 {
             let port = free_port().await;
             let name = Self::PRIMARY;
@@ -152,7 +147,7 @@ impl Servers {
     async fn replicate(&self) {
         let replicas = match self.topology {
             Topology::Standalone => 0,
-            Topology::Sentinel => Self::REPLICAS,
+            Topology::Sentinel => 1,
             Topology::Cluster => self.nodes.len() / 2,
         };
         let deadline = Instant::now() + Duration::from_mins(1);

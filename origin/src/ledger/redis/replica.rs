@@ -323,6 +323,13 @@ impl Replica {
                 last
             }
         };
+        if place.as_ref().is_some_and(|tail| tail.passes(last, chain)) {
+            let sequence = last;
+            self.view.vouch(Epoch {
+                incarnation,
+                sequence,
+            });
+        }
         if reached < head {
             return CaughtUp::More;
         }

@@ -79,11 +79,16 @@ impl Tail {
         if place.sequence == self.head.next() && place.before == self.chain {
             return Relation::Next;
         }
-        let here = (place.sequence, place.chain);
-        if here == (self.head, self.chain) || self.recent.contains(&here) {
+        if self.passes(place.sequence, place.chain) {
             return Relation::Known;
         }
         Relation::Unclear
+    }
+
+    /// Whether this is its end, or one of its last places.
+    pub(super) fn passes(&self, sequence: Sequence, chain: Chain) -> bool {
+        let place = (sequence, chain);
+        place == (self.head, self.chain) || self.recent.contains(&place)
     }
 
     /// Moves on to `head`.

@@ -3,7 +3,7 @@
 //! A master that stood still, or was cut off, goes on answering after another one has taken its place, and what it
 //! is told then is lost. No clock tells the two apart, a replica does: it follows one master at a time. So where the
 //! servers demand replicas (`min-replicas-to-write`), an answer counts once as many of them have what the script has
-//! written. With one replica or two that is exact: the old master and the new one cannot both have somebody.
+//! written. That is exact where all replicas are demanded: whoever has taken over does not vouch for the old master.
 
 use std::collections::HashMap;
 
