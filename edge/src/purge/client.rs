@@ -7,16 +7,22 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
+use terrace_shared::DecodeError;
 use terrace_shared::purge::audit::LogQuery;
+use terrace_shared::purge::bulletin::{Bulletin, Label, Worth};
+pub(crate) use terrace_shared::purge::refresh::Bounds;
+use terrace_shared::purge::refresh::{Asking, Question, Refresh, Urgency, pause_before_look};
 use terrace_shared::purge::token::{After, Reach};
-use terrace_shared::purge::{EntryScopes, Epoch, Fence, Lag, LedgerLimits, Update, Verdict};
+use terrace_shared::purge::{
+    EntryScopes, Epoch, Fence, Lag, Ledger, LedgerLimits, Update, Verdict,
+};
 use terrace_shared::time::{Milliseconds, TimestampMillis};
 use wasm_bindgen::JsValue;
 use worker::{Context, Delay, Method, ObjectNamespace, Request, Stub, js_sys, web_sys};
 
 use super::order::{Answer, Order, Refusal, Taken, query_of_name};
-use super::sharing::{self, Label, Sharing, Worth};
-use super::view::{Absorbed, Question, Refresh, View};
+use super::sharing::{self, Place, Sharing};
+use super::view::{Absorbed, Left, View};
 use crate::clock;
 use crate::convert::random_bits;
 use crate::error::LedgerError;
@@ -40,15 +46,6 @@ pub(crate) struct LedgerClient {
     authority: ObjectNamespace,
     limits: LedgerLimits,
     sharing: Sharing,
-}
-
-/// How old the view may be for a request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    /// Older than this, it is refreshed behind the answer.
-    pub(crate) refresh_after: Milliseconds,
-    /// Older than this, it is refreshed first.
-    pub(crate) bound: Milliseconds,
 }
 
 /// An answer of the authority's as it came, for others.
@@ -87,17 +84,12 @@ impl LedgerClient {
         bounds: Bounds,
         now: TimestampMillis,
     ) -> Lag {
-        let Bounds {
-            refresh_after: refresh,
-            bound,
-        } = bounds;
-        let plan = |now| {
-            VIEW.with_borrow(|view| {
-                let after = self.sharing.refresh_after(refresh, bound, view.lot());
-                view.plan(now, after, bound)
-            })
-        };
         let mut now = now;
+        let spread = VIEW.with_borrow(|view| match self.sharing {
+            Sharing::On => bounds.spread(view.lot()),
+            Sharing::Off => bounds,
+        });
+        let plan = |now| VIEW.with_borrow(|view| view.plan(spread, now));
         while plan(now) == Refresh::Soon {
             Delay::from(Self::LOOK_AGAIN).await;
             now = clock::now();
@@ -108,20 +100,21 @@ impl LedgerClient {
                 let question = VIEW.with_borrow_mut(|view| view.ask(now));
                 let client = self.clone();
                 context.wait_until(async move {
-                    if let Some(learnt) = client.news_behind(question, refresh).await {
-                        client.leave(learnt, refresh).await;
+                    let learnt = client.news(question, Urgency::Behind, spread.refresh_after);
+                    if let Some(learnt) = learnt.await {
+                        client.leave(learnt).await;
                     }
                 });
             }
             Refresh::First => {
                 let question = VIEW.with_borrow_mut(|view| view.ask(now));
-                if let Some(learnt) = self.news_first(question, refresh, bound).await {
+                if let Some(learnt) = self.news(question, Urgency::First, bounds.bound).await {
                     let client = self.clone();
-                    context.wait_until(async move { client.leave(learnt, refresh).await });
+                    context.wait_until(async move { client.leave(learnt).await });
                 }
             }
         }
-        VIEW.with_borrow(|view| view.lag(clock::now(), bound))
+        VIEW.with_borrow(|view| view.lag(clock::now(), bounds.bound))
     }
 
     /// Brings the view up to the purges that a request's tokens name, by one question at most (R10).
@@ -192,7 +185,7 @@ impl LedgerClient {
         };
         let call = format!("refused?{}", refusal.query());
         if let Ok(request) = post(&call, &refusal.reason.into()) {
-            let _ = self.call(request, View::PATIENCE).await;
+            let _ = self.call(request, Asking::PATIENCE).await;
         }
     }
 
@@ -213,78 +206,141 @@ impl LedgerClient {
             .await
     }
 
-    /// News for a view that is still good: another isolate's if there are any, or else the authority's.
-    async fn news_behind(&self, question: Question, refresh: Milliseconds) -> Option<Learnt> {
+    /// News for a view that is to be no older than `wanted`: other isolates' if there are any, or else the authority's.
+    ///
+    /// While another isolate asks, what it learns is looked for. None after a failure too: that is counted, and seen
+    /// by requests as a view that grows older.
+    async fn news(
+        &self,
+        question: Question,
+        urgency: Urgency,
+        wanted: Milliseconds,
+    ) -> Option<Learnt> {
         if self.sharing == Sharing::On {
-            for pause in Sharing::LOOKS {
-                Delay::from(pause).await;
-                if self.take_shared(refresh).await {
+            let mut looks = 0;
+            loop {
+                let Some(pause) = pause_before_look(looks) else {
+                    VIEW.with_borrow_mut(|view| view.fail(question, clock::now()));
+                    draw();
+                    return None;
+                };
+                Delay::from(Duration::from_millis(pause.as_u64())).await;
+                let answered_at = self.take_shared().await;
+                if VIEW.with_borrow(|view| view.lag(clock::now(), wanted)) == Lag::Within {
                     VIEW.with_borrow_mut(|view| view.give_up(question));
                     return None;
                 }
-                if !sharing::somebody_asks(clock::now()).await {
+                let is_claimed = |since| urgency.is_claimed(since, answered_at, clock::now());
+                if !sharing::claim().await.is_some_and(is_claimed) {
                     break;
                 }
+                looks += 1;
             }
             sharing::say_asking(clock::now()).await;
         }
         let question = VIEW.with_borrow_mut(|view| view.ask(clock::now()));
-        // A failure is counted there, and seen by requests as a view that grows older.
         self.refresh(question).await.ok()
     }
 
-    /// News for a view beyond the bound of a request that waits for them.
-    async fn news_first(
+    /// Takes over what other isolates have left, as far as it is of use here; says when they asked last.
+    async fn take_shared(&self) -> Option<TimestampMillis> {
+        let (label, response) = sharing::look(Place::News).await?;
+        let worth = VIEW.with_borrow(|view| view.worth(&label, clock::now()));
+        let left = match worth {
+            Worth::Nothing => None,
+            Worth::Confirms => Some(Left {
+                label,
+                whole: None,
+                news: None,
+            }),
+            Worth::Brings => self.left(label, &response, None).await,
+            Worth::BringsAfterWhole => {
+                let whole = self.whole_before(&label).await;
+                match whole {
+                    Some(whole) => self.left(label, &response, Some(whole)).await,
+                    None => None,
+                }
+            }
+        };
+        if let Some(left) = left {
+            let taken = VIEW.with_borrow_mut(|view| view.absorb_shared(left, clock::now()));
+            if taken == Absorbed::Taken {
+                observe::count(Count::LedgerShared);
+                draw();
+            }
+        }
+        Some(label.asked_at)
+    }
+
+    /// The news under `label`, after the `whole` ledger or after what is known here.
+    async fn left(
         &self,
-        question: Question,
-        refresh: Milliseconds,
-        bound: Milliseconds,
-    ) -> Option<Learnt> {
-        if self.sharing == Sharing::On && self.take_shared(refresh).await {
-            let lag = VIEW.with_borrow(|view| view.lag(clock::now(), bound));
-            if lag == Lag::Within {
-                VIEW.with_borrow_mut(|view| view.give_up(question));
-                return None;
-            }
-        }
-        self.refresh(question).await.ok()
+        label: Label,
+        response: &web_sys::Response,
+        whole: Option<(Label, Ledger)>,
+    ) -> Option<Left> {
+        let bytes = sharing::read(response).await?;
+        let here = match &whole {
+            Some((whole, _)) => Some(whole.head),
+            None => epoch(),
+        };
+        let here = here?.sequence;
+        let news =
+            Bulletin::decode(label, &bytes).and_then(|all| all.news_after(here, self.limits));
+        let news = Some(news.inspect_err(undecodable).ok()?);
+        Some(Left { label, whole, news })
     }
 
-    /// Takes over what another isolate has left, if it is of use here.
-    async fn take_shared(&self, refresh: Milliseconds) -> bool {
-        let Some((label, response)) = sharing::look().await else {
-            return false;
-        };
-        let worth = VIEW.with_borrow(|view| view.worth(&label, clock::now(), refresh));
-        let taken = match worth {
-            Worth::Nothing => return false,
-            Worth::Confirms => {
-                VIEW.with_borrow_mut(|view| view.confirm_shared(&label));
-                Absorbed::Taken
-            }
-            Worth::Brings => {
-                let Some(bytes) = sharing::read(&response).await else {
-                    return false;
-                };
-                let Ok(update) = Update::decode(&bytes, self.limits) else {
-                    observe::count(Count::Undecodable);
-                    return false;
-                };
-                let now = clock::now();
-                VIEW.with_borrow_mut(|view| view.absorb_shared(&label, update, now, refresh))
-            }
-        };
-        if taken == Absorbed::Taken {
-            observe::count(Count::LedgerShared);
-            draw();
+    /// The whole ledger that somebody left, if it leads from here to the answers under `news`.
+    async fn whole_before(&self, news: &Label) -> Option<(Label, Ledger)> {
+        let (label, response) = sharing::look(Place::Whole).await?;
+        if !label.leads_to(news, epoch()) {
+            return None;
         }
-        taken == Absorbed::Taken
+        let bytes = sharing::read(&response).await?;
+        match Update::decode(&bytes, self.limits)
+            .inspect_err(undecodable)
+            .ok()?
+        {
+            Update::Snapshot(ledger) => Some((label, ledger)),
+            Update::Delta { .. } => None,
+        }
     }
 
-    /// Leaves an answer of the authority's for the other isolates.
-    async fn leave(&self, learnt: Learnt, refresh: Milliseconds) {
-        if self.sharing == Sharing::On {
-            sharing::leave(learnt.label, &learnt.bytes, refresh).await;
+    /// Leaves an answer of the authority's for the other isolates: behind earlier ones, or the whole ledger by itself.
+    async fn leave(&self, learnt: Learnt) {
+        if self.sharing == Sharing::Off {
+            return;
+        }
+        let Learnt { label, bytes } = learnt;
+        let later = Bulletin::beginning(label, &*bytes, bytes.len());
+        if label.from.is_none() {
+            sharing::leave(Place::Whole, label, &bytes).await;
+            return sharing::leave(Place::News, later.label, &later.encode()).await;
+        }
+        let found = sharing::look(Place::News).await;
+        let mut lying = None;
+        if let Some((label, response)) = found {
+            lying = sharing::read(&response).await.map(|bytes| (label, bytes));
+        }
+        let earlier = lying.as_ref();
+        let earlier = earlier.and_then(|(label, bytes)| Bulletin::decode(*label, bytes).ok());
+        let began = earlier.as_ref().and_then(|earlier| earlier.label.from);
+        let Some(all) = Bulletin::put_behind(earlier, later) else {
+            return;
+        };
+        sharing::leave(Place::News, all.label, &all.encode()).await;
+        if all.label.from == began {
+            return;
+        }
+        // Who is new here would not find the way from the whole ledger to these answers.
+        let whole = sharing::look(Place::Whole).await;
+        if whole.is_some_and(|(whole, _)| whole.leads_to(&all.label, None)) {
+            return;
+        }
+        let whole = VIEW.with_borrow_mut(|view| view.whole(&all.label, clock::now()));
+        if let Some((label, bytes)) = whole {
+            sharing::leave(Place::Whole, label, &bytes).await;
         }
     }
 
@@ -317,7 +373,7 @@ impl LedgerClient {
         let since = question.since.map(|epoch| epoch.to_string());
         let url = format!("{URL}updates?since={}", since.unwrap_or_default());
         let bytes = self
-            .call(Request::new(&url, Method::Get)?, View::PATIENCE)
+            .call(Request::new(&url, Method::Get)?, Asking::PATIENCE)
             .await?;
         let update = Update::decode(&bytes, self.limits).map_err(|_| LedgerError::NotUnderstood)?;
         let label = Label::of(question, &update);
@@ -347,6 +403,10 @@ fn post(call: &str, body: &JsValue) -> Result<Request, LedgerError> {
     let request =
         web_sys::Request::new_with_str_and_init(&url, &init).map_err(worker::Error::from)?;
     Ok(Request::from(request))
+}
+
+fn undecodable(_: &DecodeError) {
+    observe::count(Count::Undecodable);
 }
 
 /// Draws this isolate's lot for when it wants news next.

@@ -35,6 +35,22 @@ impl Tables {
         self.0.exec(query, bindings)?.raw().collect()
     }
 
+    /// Rows of a number and something else.
+    fn pairs(
+        &self,
+        query: &str,
+        bindings: Vec<SqlStorageValue>,
+    ) -> Result<Vec<(u64, SqlStorageValue)>> {
+        let pair = |mut row: Vec<SqlStorageValue>| {
+            let value = row.pop().ok_or_else(other_columns)?;
+            match row.as_slice() {
+                [number] => Ok((natural(number)?, value)),
+                _ => Err(other_columns()),
+            }
+        };
+        self.rows(query, bindings)?.into_iter().map(pair).collect()
+    }
+
     fn write(&self, statement: &str, bindings: Vec<SqlStorageValue>) -> Result<()> {
         self.0.exec(statement, bindings).map(|_| ())
     }
@@ -57,11 +73,11 @@ impl LedgerStorage for Tables {
     fn records(&self, after: Sequence) -> Result<Vec<(Sequence, Vec<u8>)>> {
         let query = "SELECT sequence, purge FROM records WHERE sequence > ? ORDER BY sequence";
         let mut records = Vec::new();
-        for mut row in self.rows(query, vec![integer(after.as_u64())])? {
-            let [number, SqlStorageValue::Blob(bytes)] = row.as_mut_slice() else {
+        for (number, value) in self.pairs(query, vec![integer(after.as_u64())])? {
+            let SqlStorageValue::Blob(bytes) = value else {
                 return Err(other_columns());
             };
-            records.push((Sequence::new(natural(number)?), std::mem::take(bytes)));
+            records.push((Sequence::new(number), bytes));
         }
         Ok(records)
     }
@@ -93,12 +109,9 @@ impl DeskStorage for Tables {
     fn scheduled(&self) -> Result<Vec<(TimestampMillis, u64)>> {
         let query = "SELECT due, number FROM scheduled ORDER BY due DESC";
         let mut scheduled = Vec::new();
-        for row in self.rows(query, Vec::new())? {
-            let [due, number] = row.as_slice() else {
-                return Err(other_columns());
-            };
-            let due = TimestampMillis::from_unix_millis(natural(due)?);
-            scheduled.push((due, natural(number)?));
+        for (due, number) in self.pairs(query, Vec::new())? {
+            let due = TimestampMillis::from_unix_millis(due);
+            scheduled.push((due, natural(&number)?));
         }
         Ok(scheduled)
     }
@@ -164,11 +177,11 @@ impl LogStorage for Tables {
             Some(by) => (own, vec![integer(before), by.into(), limit]),
         };
         let mut lines = Vec::new();
-        for mut row in self.rows(query, bindings)? {
-            let [number, SqlStorageValue::String(line)] = row.as_mut_slice() else {
+        for (number, value) in self.pairs(query, bindings)? {
+            let SqlStorageValue::String(line) = value else {
                 return Err(other_columns());
             };
-            lines.push((natural(number)?, std::mem::take(line)));
+            lines.push((number, line));
         }
         Ok(lines)
     }

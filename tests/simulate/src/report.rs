@@ -22,7 +22,7 @@ pub(crate) enum Output {
 /// The report could not be written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReportError {
-    #[error("there is no table {name:?}: steady, cost, delta, capacity and incidents are")]
+    #[error("there is no table {name:?}: steady, cost, capacity and incidents are")]
     NoSuchTable { name: String },
     #[error("{}: {source}", path.display())]
     File {
@@ -134,7 +134,7 @@ fn json(table: &str, scenario: &Scenario, figures: &Figures) -> String {
         "purges_per_second": scenario.purges.per_second,
         "scopes_in_a_call": scenario.purges.in_a_call,
         "sharing": sharing(scenario.sharing),
-        "most_in_delta": scenario.most_in_delta,
+        "keys": scenario.keys,
         "figures": figures,
         "dollars_a_month": Bill::of(scenario, figures),
     })
@@ -244,12 +244,12 @@ const CAPACITY: [&str; 10] = [
     "asks",
     "traffic",
     "purges/s",
-    "keys, records in a delta",
+    "keys",
     "requests/s at the authority",
     "busy",
     "queue p99",
     "refused/s",
-    "snapshots/s",
+    "whole ledgers/s: from it, from isolates",
     "purge → last old answer: p50, p99, max",
 ];
 
@@ -258,12 +258,15 @@ fn capacity(scenario: &Scenario, figures: &Figures) -> Vec<String> {
         sharing(scenario.sharing).to_owned(),
         traffic(scenario.traffic).to_owned(),
         purges(scenario),
-        format!("{}, {}", scenario.keys, scenario.most_in_delta),
+        scenario.keys.to_string(),
         format!("{:.0}", figures.authority.requests_per_second),
         percent(figures.authority.busy_percent),
         time(figures.authority.queued.p99),
         format!("{:.0}", figures.authority.refused_per_second),
-        format!("{:.1}", figures.authority.snapshots_per_second),
+        format!(
+            "{:.1}, {:.1}",
+            figures.authority.snapshots_per_second, figures.snapshots_left_per_second
+        ),
         quantiles(&figures.visible),
     ]
 }
@@ -326,8 +329,7 @@ fn busiest(figures: &Figures) -> (f64, u64, f64) {
 const fn sharing(sharing: Sharing) -> &'static str {
     match sharing {
         Sharing::None => "each isolate",
-        Sharing::Entry => "one of a data centre",
-        Sharing::Together => "the same, kept together",
+        Sharing::Shared => "one of a data centre",
         Sharing::Regional => "a regional replica",
     }
 }

@@ -25,7 +25,7 @@ pub(crate) enum Kind {
     Cost,
 }
 
-const SHARED: [Sharing; 3] = [Sharing::Entry, Sharing::Together, Sharing::Regional];
+const SHARED: [Sharing; 2] = [Sharing::Shared, Sharing::Regional];
 
 /// All tables, in the order of the file.
 pub(crate) fn all() -> Vec<Table> {
@@ -37,7 +37,6 @@ pub(crate) fn all() -> Vec<Table> {
     vec![
         table("steady", Kind::Steady, steady()),
         table("cost", Kind::Cost, costs()),
-        table("delta", Kind::Capacity, deltas()),
         table("capacity", Kind::Capacity, capacity()),
         table("incidents", Kind::Incident, incidents()),
     ]
@@ -96,26 +95,19 @@ fn costs() -> Vec<Scenario> {
     scenarios
 }
 
-fn deltas() -> Vec<Scenario> {
-    let entry = Scenario::new(Sharing::Entry);
-    let small = Scenario {
-        keys: 5_000,
-        ..entry.clone()
-    };
-    let idle = |most_in_delta| Scenario {
-        traffic: Traffic::Idle,
-        purges: one_by_one(300),
-        most_in_delta,
-        ..entry.clone()
-    };
-    vec![entry.clone(), small, idle(1_000), idle(10_000)]
-}
-
 fn capacity() -> Vec<Scenario> {
-    let mut scenarios = Vec::new();
-    for sharing in [Sharing::Together, Sharing::Regional] {
+    let mut scenarios: Vec<Scenario> = [5_000, 130_000]
+        .into_iter()
+        .map(|keys| Scenario {
+            purges: one_by_one(100),
+            keys,
+            ..Scenario::new(Sharing::Shared)
+        })
+        .collect();
+    for sharing in SHARED {
         for purges in [
             one_by_one(300),
+            one_by_one(400),
             one_by_one(600),
             one_by_one(1_000),
             in_batches(2_000),

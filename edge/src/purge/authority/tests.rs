@@ -132,6 +132,33 @@ fn a_replica_of_nothing_or_of_another_history_gets_the_whole_ledger() {
 }
 
 #[test]
+fn the_whole_ledger_is_encoded_once_while_nothing_is_purged() {
+    let storage = Storage::default();
+    let mut authority = open(&storage, 7);
+    let whole = |authority: &mut Authority<Storage>, since| {
+        let bytes = authority.answer(since, || 9).unwrap();
+        let update = Update::decode(&bytes, LedgerLimits::default()).unwrap();
+        (snapshot(update), bytes)
+    };
+    authority.append(purge("a"), NOW).unwrap();
+    let (head, first) = whole(&mut authority, None);
+    assert_eq!(head, epoch(7, 1));
+    for since in [None, Some(epoch(6, 1))] {
+        let (_, again) = whole(&mut authority, since);
+        assert!(Rc::ptr_eq(&first, &again), "{since:?}");
+    }
+    // Who stands in this history is told what is new, and only that.
+    let news = authority.answer(Some(epoch(7, 1)), || 9).unwrap();
+    let news = Update::decode(&news, LedgerLimits::default()).unwrap();
+    assert!(delta(news).is_empty());
+    // A purge, and a lost tail, are in the next one.
+    authority.append(purge("b"), NOW).unwrap();
+    assert_eq!(whole(&mut authority, None).0, epoch(7, 2));
+    assert_eq!(whole(&mut authority, Some(epoch(7, 3))).0, epoch(9, 0));
+    assert_eq!(whole(&mut authority, Some(epoch(7, 2))).0, epoch(9, 0));
+}
+
+#[test]
 fn a_replica_that_has_seen_more_than_is_kept_begins_a_new_history() {
     let storage = Storage::default();
     let mut authority = open(&storage, 7);
