@@ -73,7 +73,7 @@ impl DurableObject for PurgeObject {
                 let since = since.and_then(|text| text.parse::<Epoch>().ok());
                 let answer = self.with_desk(|desk| desk.answer(since, random_bits))?;
                 self.set_alarm().await?;
-                Response::from_bytes(answer.to_vec())
+                Response::from_bytes(answer)
             }
             (Method::Post, "/refused") => {
                 let refusal = Refusal::from_query(query, request.text().await?);

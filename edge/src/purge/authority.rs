@@ -2,8 +2,6 @@
 //!
 //! Pure but for its [`LedgerStorage`]: the Durable Object hands in `SQLite`, tests hand in a map.
 
-use std::rc::Rc;
-
 use terrace_shared::purge::refresh::Telling;
 use terrace_shared::purge::{
     Epoch, Incarnation, Ledger, LedgerLimits, Purge, Record, Sequence, Update,
@@ -48,7 +46,7 @@ pub struct Authority<S> {
     /// The last record that the storage no longer has.
     forgotten: Sequence,
     /// The whole ledger as bytes, and where it stood then.
-    encoded: Option<(Epoch, Rc<[u8]>)>,
+    encoded: Option<(Epoch, Vec<u8>)>,
 }
 
 impl<S: LedgerStorage> Authority<S> {
@@ -105,16 +103,17 @@ impl<S: LedgerStorage> Authority<S> {
         &mut self,
         since: Option<Epoch>,
         random: impl FnOnce() -> u64,
-    ) -> Result<Rc<[u8]>, S::Error> {
-        let kept = self.encoded.as_ref().filter(|(at, _)| *at == self.epoch());
-        let is_new = since.is_none_or(|since| since.incarnation != self.epoch().incarnation);
-        if let Some((_, bytes)) = kept.filter(|_| is_new) {
-            return Ok(Rc::clone(bytes));
+    ) -> Result<Vec<u8>, S::Error> {
+        let here = self.epoch();
+        let is_new = since.is_none_or(|since| since.incarnation != here.incarnation);
+        match &self.encoded {
+            Some((at, bytes)) if is_new && *at == here => return Ok(bytes.clone()),
+            Some(_) | None => {}
         }
         let update = self.updates(since, random)?;
-        let bytes: Rc<[u8]> = update.encode().into();
+        let bytes = update.encode();
         if let Update::Snapshot(ledger) = update {
-            self.encoded = Some((ledger.epoch(), Rc::clone(&bytes)));
+            self.encoded = Some((ledger.epoch(), bytes.clone()));
         }
         Ok(bytes)
     }
@@ -132,39 +131,44 @@ impl<S: LedgerStorage> Authority<S> {
         random: impl FnOnce() -> u64,
     ) -> Result<Update, S::Error> {
         let here = self.ledger.epoch();
-        let Some(since) = since.filter(|since| since.incarnation == here.incarnation) else {
-            return Ok(Update::Snapshot(self.ledger.clone()));
-        };
-        if since.sequence > here.sequence {
+        let since = since.filter(|since| since.incarnation == here.incarnation);
+        if since.is_some_and(|since| since.sequence > here.sequence) {
             self.ledger = begin(&mut self.storage, self.limits, random())?;
             self.forgotten = Sequence::ZERO;
-            return Ok(Update::Snapshot(self.ledger.clone()));
+        } else if let Some(since) = since
+            && let Some(records) = self.records_after(since.sequence)?
+        {
+            return Ok(Update::Delta {
+                incarnation: here.incarnation,
+                head: here.sequence,
+                records,
+            });
         }
-        let missing = here.sequence.as_u64() - since.sequence.as_u64();
-        if since.sequence < self.forgotten {
-            return Ok(Update::Snapshot(self.ledger.clone()));
+        Ok(Update::Snapshot(self.ledger.clone()))
+    }
+
+    /// The records after `since`; none if the whole ledger is shorter, or some of them are not there any more.
+    fn records_after(&self, since: Sequence) -> Result<Option<Vec<Record>>, S::Error> {
+        let missing = self.epoch().sequence.as_u64() - since.as_u64();
+        if missing == 0 {
+            return Ok(Some(Vec::new()));
         }
-        let kept = if missing > 0 {
-            self.storage.records(since.sequence)?
-        } else {
-            Vec::new()
-        };
-        let length: usize = kept.iter().map(|(_, bytes)| bytes.len()).sum();
+        if since < self.forgotten {
+            return Ok(None);
+        }
+        let kept = self.storage.records(since)?;
+        let length = kept.iter().map(|(_, bytes)| bytes.len()).sum();
         if Telling::of(missing, length, self.ledger.mark_count()) == Telling::Whole {
-            return Ok(Update::Snapshot(self.ledger.clone()));
+            return Ok(None);
         }
         let mut records = Vec::with_capacity(kept.len());
         for (sequence, bytes) in kept {
             let Ok(purge) = Purge::decode(&bytes) else {
-                return Ok(Update::Snapshot(self.ledger.clone()));
+                return Ok(None);
             };
             records.push(Record { sequence, purge });
         }
-        Ok(Update::Delta {
-            incarnation: here.incarnation,
-            head: here.sequence,
-            records,
-        })
+        Ok(Some(records))
     }
 
     /// Where the ledger stands.

@@ -245,24 +245,7 @@ impl LedgerClient {
     /// Takes over what other isolates have left, as far as it is of use here; says when they asked last.
     async fn take_shared(&self) -> Option<TimestampMillis> {
         let (label, response) = sharing::look(Place::News).await?;
-        let worth = VIEW.with_borrow(|view| view.worth(&label, clock::now()));
-        let left = match worth {
-            Worth::Nothing => None,
-            Worth::Confirms => Some(Left {
-                label,
-                whole: None,
-                news: None,
-            }),
-            Worth::Brings => self.left(label, &response, None).await,
-            Worth::BringsAfterWhole => {
-                let whole = self.whole_before(&label).await;
-                match whole {
-                    Some(whole) => self.left(label, &response, Some(whole)).await,
-                    None => None,
-                }
-            }
-        };
-        if let Some(left) = left {
+        if let Some(left) = self.left(label, &response).await {
             let taken = VIEW.with_borrow_mut(|view| view.absorb_shared(left, clock::now()));
             if taken == Absorbed::Taken {
                 observe::count(Count::LedgerShared);
@@ -272,37 +255,35 @@ impl LedgerClient {
         Some(label.asked_at)
     }
 
-    /// The news under `label`, after the `whole` ledger or after what is known here.
-    async fn left(
-        &self,
-        label: Label,
-        response: &web_sys::Response,
-        whole: Option<(Label, Ledger)>,
-    ) -> Option<Left> {
-        let bytes = sharing::read(response).await?;
-        let here = match &whole {
-            Some((whole, _)) => Some(whole.head),
-            None => epoch(),
+    /// What is of use here of the answers under `label`, and of the whole ledger if they begin after what is known here.
+    async fn left(&self, label: Label, response: &web_sys::Response) -> Option<Left> {
+        let (whole, here) = match VIEW.with_borrow(|view| view.worth(&label, clock::now())) {
+            Worth::Nothing => return None,
+            Worth::Confirms => {
+                let (whole, news) = (None, None);
+                return Some(Left { label, whole, news });
+            }
+            Worth::Brings => (None, epoch()?),
+            Worth::BringsAfterWhole => {
+                let (whole, response) = sharing::look(Place::Whole).await?;
+                if !whole.leads_to(&label, epoch()) {
+                    return None;
+                }
+                let bytes = sharing::read(&response).await?;
+                (Some((whole, self.decode(&bytes)?)), whole.head)
+            }
         };
-        let here = here?.sequence;
-        let news =
-            Bulletin::decode(label, &bytes).and_then(|all| all.news_after(here, self.limits));
+        let bytes = sharing::read(response).await?;
+        let all = Bulletin::decode(label, &bytes);
+        let news = all.and_then(|all| all.news_after(here.sequence, self.limits));
         let news = Some(news.inspect_err(undecodable).ok()?);
         Some(Left { label, whole, news })
     }
 
-    /// The whole ledger that somebody left, if it leads from here to the answers under `news`.
-    async fn whole_before(&self, news: &Label) -> Option<(Label, Ledger)> {
-        let (label, response) = sharing::look(Place::Whole).await?;
-        if !label.leads_to(news, epoch()) {
-            return None;
-        }
-        let bytes = sharing::read(&response).await?;
-        match Update::decode(&bytes, self.limits)
-            .inspect_err(undecodable)
-            .ok()?
-        {
-            Update::Snapshot(ledger) => Some((label, ledger)),
+    fn decode(&self, whole: &[u8]) -> Option<Ledger> {
+        let update = Update::decode(whole, self.limits);
+        match update.inspect_err(undecodable).ok()? {
+            Update::Snapshot(ledger) => Some(ledger),
             Update::Delta { .. } => None,
         }
     }

@@ -3,8 +3,6 @@
 //! Pure but for its [`DeskStorage`], like the [`Authority`] behind it. What one call here writes is one
 //! transaction of the platform's.
 
-use std::rc::Rc;
-
 use terrace_shared::purge::audit::{LogEntry, LogOutcome, LogQuery};
 use terrace_shared::purge::{Epoch, LedgerLimits, Purge, PurgeMode, Scope};
 use terrace_shared::time::{Milliseconds, TimestampMillis};
@@ -160,7 +158,7 @@ impl<S: DeskStorage> Desk<S> {
         &mut self,
         since: Option<Epoch>,
         random: impl FnOnce() -> u64,
-    ) -> Outcome<Rc<[u8]>, S> {
+    ) -> Outcome<Vec<u8>, S> {
         self.authority.answer(since, random)
     }
 

@@ -4,9 +4,8 @@
 //! ledger, and who asks. [`terrace_shared::purge::bulletin`] says what they hold and what that is worth, and
 //! [`terrace_shared::purge::refresh`] who asks when. A failing Cache API costs questions and nothing else.
 
-use terrace_shared::purge::bulletin::{Bulletin, Label};
-use terrace_shared::purge::refresh::Urgency;
-use terrace_shared::time::{Milliseconds, TimestampMillis};
+use terrace_shared::purge::bulletin::Label;
+use terrace_shared::time::TimestampMillis;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::Env;
 use worker::js_sys::{self, Reflect, Uint8Array};
@@ -51,7 +50,7 @@ impl Sharing {
 /// Where something lies: of no host that exists.
 #[derive(Clone, Copy)]
 pub(crate) enum Place {
-    /// The newest answers, a [`Bulletin`].
+    /// The newest answers, a [`Bulletin`](terrace_shared::purge::bulletin::Bulletin).
     News,
     /// The whole ledger.
     Whole,
@@ -68,6 +67,9 @@ impl Place {
         }
     }
 }
+
+/// How long everything is kept ([`terrace_shared::purge::bulletin::KEPT`]); what it is worth by then, it says itself.
+const KEPT: &str = "max-age=300";
 
 /// Field with a [`Label`], or with the moment since when somebody asks.
 const LABEL: &str = "terrace-ledger";
@@ -86,7 +88,7 @@ pub(crate) async fn read(response: &web_sys::Response) -> Option<Vec<u8>> {
 
 /// Leaves something for others. A failure costs them a question.
 pub(crate) async fn leave(place: Place, label: Label, bytes: &[u8]) {
-    let _ = keep(place, &label.to_text(), bytes, Bulletin::<()>::KEPT).await;
+    let _ = keep(place, &label.to_text(), bytes).await;
 }
 
 /// Since when somebody says that he asks.
@@ -98,7 +100,7 @@ pub(crate) async fn claim() -> Option<TimestampMillis> {
 /// Says that this isolate is about to ask.
 pub(crate) async fn say_asking(now: TimestampMillis) {
     let since = now.as_unix_millis().to_string();
-    let _ = keep(Place::Claim, &since, &[], Urgency::Behind.claim()).await;
+    let _ = keep(Place::Claim, &since, &[]).await;
 }
 
 fn open() -> Result<web_sys::Cache, JsValue> {
@@ -116,11 +118,9 @@ async fn find(place: Place) -> Result<Option<(String, web_sys::Response)>, JsVal
     Ok(label.map(|label| (label, response)))
 }
 
-async fn keep(place: Place, label: &str, bytes: &[u8], kept: Milliseconds) -> Result<(), JsValue> {
-    let seconds = kept.as_u64() / 1_000;
+async fn keep(place: Place, label: &str, bytes: &[u8]) -> Result<(), JsValue> {
     let headers = web_sys::Headers::new()?;
-    headers.set("cache-control", &format!("max-age={seconds}"))?;
-    headers.set("content-type", "application/octet-stream")?;
+    headers.set("cache-control", KEPT)?;
     headers.set(LABEL, label)?;
     let init = web_sys::ResponseInit::new();
     init.set_headers(headers.as_ref());
@@ -132,7 +132,15 @@ async fn keep(place: Place, label: &str, bytes: &[u8], kept: Milliseconds) -> Re
 
 #[cfg(test)]
 mod tests {
+    use terrace_shared::purge::bulletin;
+
     use super::*;
+
+    #[test]
+    fn entries_are_kept_as_long_as_the_rules_say() {
+        let seconds = bulletin::KEPT.as_u64() / 1_000;
+        assert_eq!(KEPT, format!("max-age={seconds}"));
+    }
 
     #[test]
     fn the_setting_is_on_off_or_an_error() {

@@ -41,14 +41,14 @@ impl Tables {
         query: &str,
         bindings: Vec<SqlStorageValue>,
     ) -> Result<Vec<(u64, SqlStorageValue)>> {
-        let pair = |mut row: Vec<SqlStorageValue>| {
-            let value = row.pop().ok_or_else(other_columns)?;
-            match row.as_slice() {
-                [number] => Ok((natural(number)?, value)),
-                _ => Err(other_columns()),
+        let mut pairs = Vec::new();
+        for mut row in self.rows(query, bindings)? {
+            match (row.pop(), row.as_slice()) {
+                (Some(value), [number]) => pairs.push((natural(number)?, value)),
+                _ => return Err(other_columns()),
             }
-        };
-        self.rows(query, bindings)?.into_iter().map(pair).collect()
+        }
+        Ok(pairs)
     }
 
     fn write(&self, statement: &str, bindings: Vec<SqlStorageValue>) -> Result<()> {

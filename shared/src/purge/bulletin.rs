@@ -130,12 +130,10 @@ impl Label {
 
     /// The label that [`Self::to_text`] wrote; none if it is none.
     pub fn from_text(text: &str) -> Option<Self> {
-        let mut words = text.split(' ');
-        let version = words.next()?;
-        let (asked_at, from, head) = (words.next()?, words.next()?, words.next()?);
-        if version != "2" || words.next().is_some() {
+        let words: Vec<&str> = text.split(' ').collect();
+        let ["2", asked_at, from, head] = words[..] else {
             return None;
-        }
+        };
         Some(Self {
             asked_at: TimestampMillis::from_unix_millis(asked_at.parse().ok()?),
             from: match from {
@@ -150,9 +148,6 @@ impl Label {
 impl<B> Bulletin<B> {
     /// Most bytes that are kept together; the older half goes when there are more.
     pub const MOST: usize = 256 * 1_024;
-
-    /// How long it is kept, and the whole ledger with it.
-    pub const KEPT: Milliseconds = Milliseconds::new(300_000);
 
     /// Answers that begin with one of this label, of which `bytes` are `length` long.
     ///
@@ -197,8 +192,10 @@ impl<B> Bulletin<B> {
             ..later.label
         };
         let known = all.parts.last().map(|part| part.head);
-        let is_new = |part: &Part<B>| Some(part.head) > known;
-        all.parts.extend(later.parts.into_iter().filter(is_new));
+        let new = later.parts.into_iter().next_back();
+        if let Some(part) = new.filter(|part| Some(part.head) > known) {
+            all.parts.push(part);
+        }
         all.trim();
         Some(all)
     }
@@ -223,7 +220,8 @@ impl<B> Bulletin<B> {
             length -= part.length;
             gone += 1;
         }
-        let last = self.parts.drain(..gone).next_back();
+        let rest = self.parts.split_off(gone);
+        let last = std::mem::replace(&mut self.parts, rest).pop();
         if let (Some(last), Some(from)) = (last, &mut self.label.from) {
             from.sequence = last.head;
         }
@@ -309,6 +307,9 @@ impl<'a> Bulletin<&'a [u8]> {
         })
     }
 }
+
+/// How long answers are kept, and the whole ledger beside them.
+pub const KEPT: Milliseconds = Milliseconds::new(300_000);
 
 const VERSION: u8 = 2;
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use terrace_shared::purge::Epoch;
-use terrace_shared::purge::bulletin::{Bulletin, Label, Worth};
+use terrace_shared::purge::bulletin::{self, Bulletin, Label, Worth};
 use terrace_shared::purge::refresh::Urgency;
 use terrace_shared::time::{Milliseconds, TimestampMillis};
 
@@ -153,7 +153,7 @@ impl DataCentre {
 impl<T> Kept<T> {
     /// What still lies here at `now`.
     fn at(this: Option<&Self>, now: Moment) -> Option<&T> {
-        let lasts = Span::from(Bulletin::<()>::KEPT);
+        let lasts = Span::from(bulletin::KEPT);
         let kept = this.filter(|kept| now.since(kept.put_at) < lasts)?;
         Some(&kept.entry)
     }

@@ -7,7 +7,7 @@ mod requests;
 
 use std::rc::Rc;
 
-use terrace_shared::purge::bulletin::{Bulletin, Label};
+use terrace_shared::purge::bulletin::{self, Label};
 use terrace_shared::purge::refresh::{Bounds, Urgency};
 use terrace_shared::time::TimestampMillis;
 
@@ -234,7 +234,7 @@ impl<'a> Simulation<'a> {
 
     /// Puts the whole ledger where the isolates of a data centre find it, some time ago.
     fn settle_entries(&mut self, number: usize) {
-        let age = Span::from(Bulletin::<()>::KEPT).times(self.dice.fraction());
+        let age = Span::from(bulletin::KEPT).times(self.dice.fraction());
         let put_at = Moment::BEGIN.before(age);
         let here = self.history.beginning();
         let centre = &mut self.data_centres[number];
