@@ -3,7 +3,7 @@
 //! A request awaits only what it asked itself: production cancels a request that awaits another's
 //! future. What requests share is the plain data of [`View`]; what isolates share is in [`sharing`].
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -29,7 +29,8 @@ use crate::error::LedgerError;
 use crate::observe::{self, Count};
 
 thread_local! {
-    static VIEW: RefCell<View> = RefCell::default();
+    /// This isolate's view, which lasts as long as the isolate.
+    static VIEW: &'static RefCell<View> = Box::leak(Box::default());
     static UNKNOWN: Cell<Unknown> = const { Cell::new(Unknown { calls: 0, told_at: None }) };
 }
 
@@ -38,6 +39,11 @@ thread_local! {
 struct Unknown {
     calls: u64,
     told_at: Option<TimestampMillis>,
+}
+
+/// This isolate's view; never held across an await.
+fn view() -> RefMut<'static, View> {
+    VIEW.with(|view| view.borrow_mut())
 }
 
 /// The way to the ledger's authority.
@@ -85,11 +91,11 @@ impl LedgerClient {
         now: TimestampMillis,
     ) -> Lag {
         let mut now = now;
-        let spread = VIEW.with_borrow(|view| match self.sharing {
-            Sharing::On => bounds.spread(view.lot()),
+        let spread = match self.sharing {
+            Sharing::On => bounds.spread(view().lot()),
             Sharing::Off => bounds,
-        });
-        let plan = |now| VIEW.with_borrow(|view| view.plan(spread, now));
+        };
+        let plan = |now| view().plan(spread, now);
         while plan(now) == Refresh::Soon {
             Delay::from(Self::LOOK_AGAIN).await;
             now = clock::now();
@@ -97,7 +103,7 @@ impl LedgerClient {
         match plan(now) {
             Refresh::NotNeeded | Refresh::Soon => {}
             Refresh::Behind => {
-                let question = VIEW.with_borrow_mut(|view| view.ask(now));
+                let question = view().ask(now);
                 let client = self.clone();
                 context.wait_until(async move {
                     let learnt = client.news(question, Urgency::Behind, spread.refresh_after);
@@ -107,14 +113,14 @@ impl LedgerClient {
                 });
             }
             Refresh::First => {
-                let question = VIEW.with_borrow_mut(|view| view.ask(now));
+                let question = view().ask(now);
                 if let Some(learnt) = self.news(question, Urgency::First, bounds.bound).await {
                     let client = self.clone();
                     context.wait_until(async move { client.leave(learnt).await });
                 }
             }
         }
-        VIEW.with_borrow(|view| view.lag(clock::now(), bounds.bound))
+        view().lag(clock::now(), bounds.bound)
     }
 
     /// Brings the view up to the purges that a request's tokens name, by one question at most (R10).
@@ -125,9 +131,9 @@ impl LedgerClient {
         if reach(after) == Reach::Reached {
             return;
         }
-        let question = VIEW.with_borrow_mut(|view| view.ask(clock::now()));
+        let question = view().ask(clock::now());
         if self.refresh(question).await.is_ok() {
-            VIEW.with_borrow_mut(|view| view.note_gone(&after.edge));
+            view().note_gone(&after.edge);
         }
     }
 
@@ -151,9 +157,9 @@ impl LedgerClient {
             }
             Answer::TooFarAhead { most } => return Err(LedgerError::TooFarAhead { most }),
         };
-        let noted = VIEW.with_borrow_mut(|view| view.note(taken.epoch, order.purge));
+        let noted = view().note(taken.epoch, order.purge);
         if noted == Absorbed::AskForAll {
-            let question = VIEW.with_borrow_mut(|view| view.ask(clock::now()));
+            let question = view().ask(clock::now());
             // If this fails, readers here see the purge within the bound, as everywhere else.
             let _ = self.refresh(question).await;
         }
@@ -220,14 +226,14 @@ impl LedgerClient {
             let mut looks = 0;
             loop {
                 let Some(pause) = pause_before_look(looks) else {
-                    VIEW.with_borrow_mut(|view| view.fail(question, clock::now()));
+                    view().fail(question, clock::now());
                     draw();
                     return None;
                 };
                 Delay::from(Duration::from_millis(pause.as_u64())).await;
                 let answered_at = self.take_shared().await;
-                if VIEW.with_borrow(|view| view.lag(clock::now(), wanted)) == Lag::Within {
-                    VIEW.with_borrow_mut(|view| view.give_up(question));
+                if view().lag(clock::now(), wanted) == Lag::Within {
+                    view().give_up(question);
                     return None;
                 }
                 let is_claimed = |since| urgency.is_claimed(since, answered_at, clock::now());
@@ -238,7 +244,7 @@ impl LedgerClient {
             }
             sharing::say_asking(clock::now()).await;
         }
-        let question = VIEW.with_borrow_mut(|view| view.ask(clock::now()));
+        let question = view().ask(clock::now());
         self.refresh(question).await.ok()
     }
 
@@ -246,7 +252,7 @@ impl LedgerClient {
     async fn take_shared(&self) -> Option<TimestampMillis> {
         let (label, response) = sharing::look(Place::News).await?;
         if let Some(left) = self.left(label, &response).await {
-            let taken = VIEW.with_borrow_mut(|view| view.absorb_shared(left, clock::now()));
+            let taken = view().absorb_shared(left, clock::now());
             if taken == Absorbed::Taken {
                 observe::count(Count::LedgerShared);
                 draw();
@@ -257,7 +263,8 @@ impl LedgerClient {
 
     /// What is of use here of the answers under `label`, and of the whole ledger if they begin after what is known here.
     async fn left(&self, label: Label, response: &web_sys::Response) -> Option<Left> {
-        let (whole, here) = match VIEW.with_borrow(|view| view.worth(&label, clock::now())) {
+        let worth = view().worth(&label, clock::now());
+        let (whole, here) = match worth {
             Worth::Nothing => return None,
             Worth::Confirms => {
                 let (whole, news) = (None, None);
@@ -319,7 +326,7 @@ impl LedgerClient {
         if whole.is_some_and(|(whole, _)| whole.leads_to(&all.label, None)) {
             return;
         }
-        let whole = VIEW.with_borrow_mut(|view| view.whole(&all.label, clock::now()));
+        let whole = view().whole(&all.label, clock::now());
         if let Some((label, bytes)) = whole {
             sharing::leave(Place::Whole, label, &bytes).await;
         }
@@ -338,7 +345,7 @@ impl LedgerClient {
             Err(error) => Err(error),
         };
         if outcome.is_err() {
-            VIEW.with_borrow_mut(|view| view.fail(question, clock::now()));
+            view().fail(question, clock::now());
         }
         draw();
         observe::count(if outcome.is_ok() {
@@ -358,7 +365,7 @@ impl LedgerClient {
             .await?;
         let update = Update::decode(&bytes, self.limits).map_err(|_| LedgerError::NotUnderstood)?;
         let label = Label::of(question, &update);
-        let absorbed = VIEW.with_borrow_mut(|view| view.absorb(question, update));
+        let absorbed = view().absorb(question, update);
         Ok((absorbed, Learnt { label, bytes }))
     }
 
@@ -393,7 +400,7 @@ fn undecodable(_: &DecodeError) {
 /// Draws this isolate's lot for when it wants news next.
 fn draw() {
     let [lot, ..] = random_bits().to_be_bytes();
-    VIEW.with_borrow_mut(|view| view.draw(lot));
+    view().draw(lot);
 }
 
 async fn ask(stub: Stub, request: Request) -> Result<Vec<u8>, LedgerError> {
@@ -407,31 +414,26 @@ async fn ask(stub: Stub, request: Request) -> Result<Vec<u8>, LedgerError> {
 
 /// Where this isolate's view stands: what a fill notes before it asks the origin (R1).
 pub(crate) fn epoch() -> Option<Epoch> {
-    VIEW.with_borrow(View::epoch)
+    view().epoch()
 }
 
 /// Judges a stored response by this isolate's view (R2).
 pub(crate) fn verdict(fence: &Fence, scopes: &EntryScopes) -> Verdict {
-    VIEW.with_borrow(|view| view.verdict(fence, scopes))
+    view().verdict(fence, scopes)
 }
 
 /// How this isolate's view stands against the purges that a request's tokens name.
 pub(crate) fn reach(after: &After) -> Reach {
-    VIEW.with_borrow(|view| view.reach(&after.edge))
+    view().reach(&after.edge)
 }
 
 /// What a request with tokens may make of a stored response, on which the ledger has said `verdict` (R10).
 pub(crate) fn verdict_after(after: &After, verdict: Verdict, fence: &Fence) -> Verdict {
-    VIEW.with_borrow(|view| {
-        after.verdict_at_edge(verdict, fence, view.reach(&after.edge), view.told())
-    })
+    let view = view();
+    after.verdict_at_edge(verdict, fence, view.reach(&after.edge), view.told())
 }
 
 /// How old this isolate's view is at `now`; none while there is none.
 pub(crate) fn age(now: TimestampMillis) -> Option<Milliseconds> {
-    match VIEW.with_borrow(|view| view.lag(now, Milliseconds::new(0))) {
-        Lag::Within => Some(Milliseconds::new(0)),
-        Lag::Beyond(age) => Some(age),
-        Lag::Unknown => None,
-    }
+    view().age(now)
 }

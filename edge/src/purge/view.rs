@@ -2,6 +2,8 @@
 //!
 //! Plain data, no I/O: [`super::client`] asks, this decides. Simulated time in the tests.
 
+use std::cmp::Ordering;
+
 use terrace_shared::purge::bulletin::{Label, Worth};
 use terrace_shared::purge::refresh::{Asking, Bounds, Question, Refresh};
 use terrace_shared::purge::token::{GoneHistories, Reach, Wanted};
@@ -43,7 +45,7 @@ pub(crate) enum Absorbed {
 impl View {
     /// What to do at `now` when the view must be within `bounds`.
     pub(crate) fn plan(&self, bounds: Bounds, now: TimestampMillis) -> Refresh {
-        self.asking.plan(self.replica.view_age(now), bounds, now)
+        self.asking.plan(self.age(now), bounds, now)
     }
 
     /// The question to ask at `now`; notes that it is under way.
@@ -105,7 +107,7 @@ impl View {
 
     /// What answers that other isolates left are worth at `now` (see [`Label::worth`]).
     pub(crate) fn worth(&self, label: &Label, now: TimestampMillis) -> Worth {
-        label.worth(self.epoch(), self.replica.view_age(now), now)
+        label.worth(self.epoch(), self.age(now), now)
     }
 
     /// Takes over what other isolates left, as far as it is what its labels say and still of use at `now`.
@@ -113,9 +115,9 @@ impl View {
     /// The whole ledger is as old as it says, and may be left with that age if the news after it are none.
     pub(crate) fn absorb_shared(&mut self, left: Left, now: TimestampMillis) -> Absorbed {
         let Left { label, whole, news } = left;
+        let mut worth = self.worth(&label, now);
         if let Some((said, ledger)) = whole {
-            let is_wanted = self.worth(&label, now) == Worth::BringsAfterWhole
-                && said.leads_to(&label, self.epoch());
+            let is_wanted = worth == Worth::BringsAfterWhole && said.leads_to(&label, self.epoch());
             if !is_wanted || ledger.epoch() != said.head {
                 return Absorbed::AskForAll;
             }
@@ -123,19 +125,21 @@ impl View {
                 self.replica.forget(); // how old the view of that history was says nothing of this one
             }
             let confirmed_at = said.counts_from().min(label.counts_from());
-            if self
-                .replica
-                .update(Update::Snapshot(ledger), confirmed_at)
-                .is_err()
-            {
+            let whole = Update::Snapshot(ledger);
+            if self.replica.update(whole, confirmed_at).is_err() {
                 return Absorbed::AskForAll;
             }
+            worth = match label.head.sequence.cmp(&said.head.sequence) {
+                Ordering::Less => Worth::Nothing,
+                Ordering::Equal => Worth::Confirms,
+                Ordering::Greater => Worth::Brings,
+            };
         }
         let asked_of = Question {
             since: label.from,
             asked_at: label.asked_at,
         };
-        let taken = match (self.worth(&label, now), news) {
+        let taken = match (worth, news) {
             (Worth::Confirms, _) => {
                 self.replica.confirm(label.counts_from());
                 true
@@ -155,7 +159,7 @@ impl View {
     /// The whole ledger for others as it is known here, and what is said of it; none without one that leads to the
     /// answers under `news`.
     pub(crate) fn whole(&mut self, news: &Label, now: TimestampMillis) -> Option<(Label, Vec<u8>)> {
-        let age = self.replica.view_age(now)?.as_u64();
+        let age = self.age(now)?.as_u64();
         let label = Label {
             asked_at: TimestampMillis::from_unix_millis(now.as_unix_millis().saturating_sub(age)),
             from: None,
@@ -225,6 +229,11 @@ impl View {
     /// How old the view is at `now`, against `bound` (R7).
     pub(crate) fn lag(&self, now: TimestampMillis, bound: Milliseconds) -> Lag {
         self.replica.lag(now, bound)
+    }
+
+    /// How old the view is at `now`; none while there is none.
+    pub(crate) fn age(&self, now: TimestampMillis) -> Option<Milliseconds> {
+        self.replica.view_age(now)
     }
 
     fn confirmed_after(&self, moment: TimestampMillis) -> bool {
@@ -571,6 +580,24 @@ mod tests {
         assert_eq!(view.absorb_shared(left, at(9_100)), Absorbed::Taken);
         assert_eq!(view.epoch(), Some(authority(1, 3).epoch()));
         assert_eq!(view.lag(at(9_100), Milliseconds::new(200)), Lag::Within);
+    }
+
+    #[test]
+    fn a_whole_ledger_that_was_left_with_its_news_is_all_there_is_to_take() {
+        for (whole_at, age) in [(9_000, 200), (9_050, 200), (8_000, 200)] {
+            let mut view = View::default();
+            let news = left(&authority(1, 3), 3, at(9_000));
+            let left = left_after(&authority(1, 3), at(whole_at), news);
+            assert_eq!(view.absorb_shared(left, at(9_100)), Absorbed::Taken);
+            assert_eq!(view.age(at(9_100)), Some(Milliseconds::new(age)));
+        }
+        // One that is ahead of them is no older for it, and no younger.
+        let mut view = View::default();
+        let news = left(&authority(1, 3), 2, at(9_000));
+        let left = left_after(&authority(1, 4), at(9_050), news);
+        assert_eq!(view.absorb_shared(left, at(9_100)), Absorbed::AskForAll);
+        assert_eq!(view.epoch(), Some(authority(1, 4).epoch()));
+        assert_eq!(view.age(at(9_100)), Some(Milliseconds::new(200)));
     }
 
     #[test]
