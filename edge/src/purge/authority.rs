@@ -131,44 +131,39 @@ impl<S: LedgerStorage> Authority<S> {
         random: impl FnOnce() -> u64,
     ) -> Result<Update, S::Error> {
         let here = self.ledger.epoch();
-        let since = since.filter(|since| since.incarnation == here.incarnation);
-        if since.is_some_and(|since| since.sequence > here.sequence) {
+        let Some(since) = since.filter(|since| since.incarnation == here.incarnation) else {
+            return Ok(Update::Snapshot(self.ledger.clone()));
+        };
+        if since.sequence > here.sequence {
             self.ledger = begin(&mut self.storage, self.limits, random())?;
             self.forgotten = Sequence::ZERO;
-        } else if let Some(since) = since
-            && let Some(records) = self.records_after(since.sequence)?
-        {
-            return Ok(Update::Delta {
-                incarnation: here.incarnation,
-                head: here.sequence,
-                records,
-            });
+            return Ok(Update::Snapshot(self.ledger.clone()));
         }
-        Ok(Update::Snapshot(self.ledger.clone()))
-    }
-
-    /// The records after `since`; none if the whole ledger is shorter, or some of them are not there any more.
-    fn records_after(&self, since: Sequence) -> Result<Option<Vec<Record>>, S::Error> {
-        let missing = self.epoch().sequence.as_u64() - since.as_u64();
-        if missing == 0 {
-            return Ok(Some(Vec::new()));
+        let missing = here.sequence.as_u64() - since.sequence.as_u64();
+        if since.sequence < self.forgotten {
+            return Ok(Update::Snapshot(self.ledger.clone()));
         }
-        if since < self.forgotten {
-            return Ok(None);
-        }
-        let kept = self.storage.records(since)?;
-        let length = kept.iter().map(|(_, bytes)| bytes.len()).sum();
+        let kept = if missing > 0 {
+            self.storage.records(since.sequence)?
+        } else {
+            Vec::new()
+        };
+        let length: usize = kept.iter().map(|(_, bytes)| bytes.len()).sum();
         if Telling::of(missing, length, self.ledger.mark_count()) == Telling::Whole {
-            return Ok(None);
+            return Ok(Update::Snapshot(self.ledger.clone()));
         }
         let mut records = Vec::with_capacity(kept.len());
         for (sequence, bytes) in kept {
             let Ok(purge) = Purge::decode(&bytes) else {
-                return Ok(None);
+                return Ok(Update::Snapshot(self.ledger.clone()));
             };
             records.push(Record { sequence, purge });
         }
-        Ok(Some(records))
+        Ok(Update::Delta {
+            incarnation: here.incarnation,
+            head: here.sequence,
+            records,
+        })
     }
 
     /// Where the ledger stands.

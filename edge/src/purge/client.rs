@@ -230,7 +230,9 @@ impl LedgerClient {
                     draw();
                     return None;
                 };
-                Delay::from(Duration::from_millis(pause.as_u64())).await;
+                if looks > 0 {
+                    Delay::from(Duration::from_millis(pause.as_u64())).await;
+                }
                 let answered_at = self.take_shared().await;
                 if view().lag(clock::now(), wanted) == Lag::Within {
                     view().give_up(question);

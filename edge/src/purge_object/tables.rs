@@ -35,22 +35,6 @@ impl Tables {
         self.0.exec(query, bindings)?.raw().collect()
     }
 
-    /// Rows of a number and something else.
-    fn pairs(
-        &self,
-        query: &str,
-        bindings: Vec<SqlStorageValue>,
-    ) -> Result<Vec<(u64, SqlStorageValue)>> {
-        let mut pairs = Vec::new();
-        for mut row in self.rows(query, bindings)? {
-            match (row.pop(), row.as_slice()) {
-                (Some(value), [number]) => pairs.push((natural(number)?, value)),
-                _ => return Err(other_columns()),
-            }
-        }
-        Ok(pairs)
-    }
-
     fn write(&self, statement: &str, bindings: Vec<SqlStorageValue>) -> Result<()> {
         self.0.exec(statement, bindings).map(|_| ())
     }
@@ -73,11 +57,11 @@ impl LedgerStorage for Tables {
     fn records(&self, after: Sequence) -> Result<Vec<(Sequence, Vec<u8>)>> {
         let query = "SELECT sequence, purge FROM records WHERE sequence > ? ORDER BY sequence";
         let mut records = Vec::new();
-        for (number, value) in self.pairs(query, vec![integer(after.as_u64())])? {
-            let SqlStorageValue::Blob(bytes) = value else {
+        for mut row in self.rows(query, vec![integer(after.as_u64())])? {
+            let [number, SqlStorageValue::Blob(bytes)] = row.as_mut_slice() else {
                 return Err(other_columns());
             };
-            records.push((Sequence::new(number), bytes));
+            records.push((Sequence::new(natural(number)?), std::mem::take(bytes)));
         }
         Ok(records)
     }
@@ -109,9 +93,12 @@ impl DeskStorage for Tables {
     fn scheduled(&self) -> Result<Vec<(TimestampMillis, u64)>> {
         let query = "SELECT due, number FROM scheduled ORDER BY due DESC";
         let mut scheduled = Vec::new();
-        for (due, number) in self.pairs(query, Vec::new())? {
-            let due = TimestampMillis::from_unix_millis(due);
-            scheduled.push((due, natural(&number)?));
+        for row in self.rows(query, Vec::new())? {
+            let [due, number] = row.as_slice() else {
+                return Err(other_columns());
+            };
+            let due = TimestampMillis::from_unix_millis(natural(due)?);
+            scheduled.push((due, natural(number)?));
         }
         Ok(scheduled)
     }
@@ -177,11 +164,11 @@ impl LogStorage for Tables {
             Some(by) => (own, vec![integer(before), by.into(), limit]),
         };
         let mut lines = Vec::new();
-        for (number, value) in self.pairs(query, bindings)? {
-            let SqlStorageValue::String(line) = value else {
+        for mut row in self.rows(query, bindings)? {
+            let [number, SqlStorageValue::String(line)] = row.as_mut_slice() else {
                 return Err(other_columns());
             };
-            lines.push((number, line));
+            lines.push((natural(number)?, std::mem::take(line)));
         }
         Ok(lines)
     }

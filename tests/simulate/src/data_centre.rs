@@ -144,6 +144,10 @@ impl DataCentre {
         (!whole.is_some_and(leads)).then_some(label)
     }
 
+    pub(crate) fn empty(&mut self) {
+        (self.news, self.whole) = (None, None);
+    }
+
     pub(crate) fn put_whole(&mut self, whole: Whole, put_at: Moment) {
         let entry = whole;
         self.whole = Some(Kept { entry, put_at });

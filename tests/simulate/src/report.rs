@@ -274,7 +274,7 @@ fn capacity(scenario: &Scenario, figures: &Figures) -> Vec<String> {
 const INCIDENT: [&str; 9] = [
     "what",
     "asks",
-    "data centres",
+    "traffic",
     "peak requests/s at one object",
     "requests that waited",
     "their wait: p50, p99, max",
@@ -291,9 +291,10 @@ fn incident(scenario: &Scenario, figures: &Figures) -> Vec<String> {
                 format!("outage of {:.0} s, wakes in {to}", length.as_seconds())
             }
             Incident::Deployment => "deployment".to_owned(),
+            Incident::ColdStart => "all begin anew, without entries".to_owned(),
         },
         sharing(scenario.sharing).to_owned(),
-        scenario.data_centres.to_string(),
+        traffic(scenario.traffic).to_owned(),
         busiest(figures).1.to_string(),
         percent(figures.waited_percent),
         quantiles(&figures.waits),

@@ -70,6 +70,8 @@ pub(crate) enum Incident {
     },
     /// Every isolate is replaced within half a minute, as by a deployment.
     Deployment,
+    /// Every isolate is replaced within a second, and what lay in the Cache API is gone.
+    ColdStart,
 }
 
 /// A rule broken on purpose, which only tests do.

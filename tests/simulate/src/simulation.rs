@@ -111,6 +111,8 @@ enum Event {
         isolate: usize,
         life: u32,
     },
+    /// What lies in the Cache API is not read any more.
+    Empty,
     /// The authority answers again.
     Wake {
         region: Region,
@@ -269,9 +271,15 @@ impl<'a> Simulation<'a> {
             Incident::Outage { length, to } => {
                 self.later(incident.plus(length), Event::Wake { region: to });
             }
-            Incident::Deployment => {
+            Incident::Deployment | Incident::ColdStart => {
+                let lasts = if self.scenario.incident == Incident::ColdStart {
+                    self.later(incident, Event::Empty);
+                    Span::seconds(1)
+                } else {
+                    Span::seconds(30)
+                };
                 for isolate in 0..self.isolates.len() {
-                    let wait = incident.plus(Span::seconds(30).times(self.dice.fraction()));
+                    let wait = incident.plus(lasts.times(self.dice.fraction()));
                     self.later(wait, Event::Restart { isolate, life: 0 });
                 }
             }
@@ -297,6 +305,7 @@ impl<'a> Simulation<'a> {
             Event::Pushed { mirror, head, sent } => self.on_pushed(mirror, head, sent),
             Event::Acknowledged { mirror, head } => self.on_acknowledged(mirror, head),
             Event::Restart { isolate, life } => self.on_restart(isolate, life),
+            Event::Empty => self.data_centres.iter_mut().for_each(DataCentre::empty),
             Event::Wake { region } => self.on_wake(region),
         }
     }
@@ -338,7 +347,7 @@ impl<'a> Simulation<'a> {
         let began = self.from.after(Self::INCIDENT);
         match self.scenario.incident {
             Incident::Outage { length, .. } => began <= self.now && self.now < began.after(length),
-            Incident::None | Incident::Deployment => false,
+            Incident::None | Incident::Deployment | Incident::ColdStart => false,
         }
     }
 }

@@ -130,15 +130,18 @@ fn incidents() -> Vec<Scenario> {
             to: Region::WesternEurope,
         },
         Incident::Deployment,
+        Incident::ColdStart,
     ] {
         for sharing in SHARED {
-            scenarios.push(Scenario {
-                traffic: Traffic::LongTail,
-                purges: one_by_one(10),
-                incident,
-                measured: Span::seconds(50),
-                ..Scenario::new(sharing)
-            });
+            for traffic in [Traffic::LongTail, Traffic::Busy] {
+                scenarios.push(Scenario {
+                    traffic,
+                    purges: one_by_one(10),
+                    incident,
+                    measured: Span::seconds(50),
+                    ..Scenario::new(sharing)
+                });
+            }
         }
     }
     scenarios

@@ -307,7 +307,7 @@ impl Simulation<'_> {
 
     fn recovery(&self) -> Option<f64> {
         match self.scenario.incident {
-            Incident::None | Incident::Deployment => None,
+            Incident::None | Incident::Deployment | Incident::ColdStart => None,
             Incident::Outage { length, .. } => {
                 let woke = self.from.after(Self::INCIDENT).after(length);
                 let troubled = self.measures.troubled_at?;
