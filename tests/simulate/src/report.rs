@@ -22,7 +22,7 @@ pub(crate) enum Output {
 /// The report could not be written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReportError {
-    #[error("there is no table {name:?}: steady, cost, capacity and incidents are")]
+    #[error("there is no table {name:?}: answer, steady, cost, capacity and incidents are")]
     NoSuchTable { name: String },
     #[error("{}: {source}", path.display())]
     File {
@@ -168,6 +168,7 @@ fn prices() -> String {
 fn render(table: &Table, figures: &[Figures]) -> String {
     type Row = fn(&Scenario, &Figures) -> Vec<String>;
     let (head, row): (&[&str], Row) = match table.kind {
+        Kind::Answer => (&ANSWER, answer),
         Kind::Steady => (&STEADY, steady),
         Kind::Cost => (&COST, cost),
         Kind::Capacity => (&CAPACITY, capacity),
@@ -178,6 +179,34 @@ fn render(table: &Table, figures: &[Figures]) -> String {
         text.extend(["| ", &row(scenario, figures).join(" | "), " |\n"]);
     }
     text
+}
+
+const ANSWER: [&str; 6] = [
+    "purges/s",
+    "keys",
+    "requests/s at the object",
+    "busy",
+    "longest in its queue, of 99 in 100",
+    "enough, with a margin",
+];
+
+fn answer(scenario: &Scenario, figures: &Figures) -> Vec<String> {
+    /// A margin is what is left above this load.
+    const MOST_BUSY_PERCENT: f64 = 70.0;
+    let object = &figures.authority;
+    let is_refused = object.refused_per_second > 0.0;
+    vec![
+        purges(scenario),
+        scenario.keys.to_string(),
+        format!("{:.0}", object.requests_per_second),
+        percent(object.busy_percent),
+        time(object.queued.p99),
+        match object.busy_percent {
+            _ if is_refused => "no: questions are refused".to_owned(),
+            busy if busy > MOST_BUSY_PERCENT => "no margin".to_owned(),
+            _ => "yes".to_owned(),
+        },
+    ]
 }
 
 const STEADY: [&str; 10] = [

@@ -15,6 +15,8 @@ pub(crate) struct Table {
 /// What a table tells of its scenarios.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
+    /// Whether one object is enough.
+    Answer,
     /// How fast, how much, how dear.
     Steady,
     /// What one object can bear.
@@ -35,6 +37,7 @@ pub(crate) fn all() -> Vec<Table> {
         scenarios,
     };
     vec![
+        table("answer", Kind::Answer, answer()),
         table("steady", Kind::Steady, steady()),
         table("cost", Kind::Cost, costs()),
         table("capacity", Kind::Capacity, capacity()),
@@ -54,6 +57,24 @@ const fn in_batches(per_second: u32) -> Purges {
         per_second,
         in_a_call: 16,
     }
+}
+
+fn answer() -> Vec<Scenario> {
+    let scenario = |purges, keys| Scenario {
+        purges,
+        keys,
+        ..Scenario::new(Sharing::Shared)
+    };
+    vec![
+        scenario(one_by_one(100), 5_000),
+        scenario(one_by_one(100), 50_000),
+        scenario(one_by_one(100), 130_000),
+        scenario(one_by_one(300), 50_000),
+        scenario(one_by_one(400), 50_000),
+        scenario(in_batches(1_000), 50_000),
+        scenario(in_batches(2_000), 50_000),
+        scenario(one_by_one(1_000), 50_000),
+    ]
 }
 
 fn steady() -> Vec<Scenario> {
@@ -96,14 +117,7 @@ fn costs() -> Vec<Scenario> {
 }
 
 fn capacity() -> Vec<Scenario> {
-    let mut scenarios: Vec<Scenario> = [5_000, 130_000]
-        .into_iter()
-        .map(|keys| Scenario {
-            purges: one_by_one(100),
-            keys,
-            ..Scenario::new(Sharing::Shared)
-        })
-        .collect();
+    let mut scenarios = Vec::new();
     for sharing in SHARED {
         for purges in [
             one_by_one(300),
