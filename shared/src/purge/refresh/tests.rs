@@ -14,8 +14,8 @@ const fn at(milliseconds: u64) -> TimestampMillis {
     TimestampMillis::from_unix_millis(milliseconds)
 }
 
-fn age(confirmed_at: u64, now: u64) -> Option<Milliseconds> {
-    Some(at(now).saturating_since(at(confirmed_at)))
+fn age(confirmed_at: u64, now: u64) -> Milliseconds {
+    at(now).saturating_since(at(confirmed_at))
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn after_failures_the_authority_is_left_alone_for_a_time_by_lot_that_doubles() {
             asking.fail(at(20_000), at(20_000));
         }
         asking.draw(lot);
-        let plan = |now| asking.plan(age(1_000, now), BOUNDS, at(now));
+        let plan = |now| asking.plan(Some(age(1_000, now)), BOUNDS, at(now));
         if wait > 0 {
             assert_eq!(plan(20_000), Refresh::NotNeeded, "{failures} {lot}");
             assert_eq!(plan(19_999 + wait), Refresh::NotNeeded, "{failures} {lot}");
@@ -146,7 +146,7 @@ proptest! {
         let now = 8_000;
         let due = asking.due(view.map(at), bounds, at(now)).as_unix_millis();
         prop_assert!(due >= now);
-        let plan = |now| asking.plan(view.and_then(|view| age(view, now)), bounds, at(now));
+        let plan = |now| asking.plan(view.map(|view| age(view, now)), bounds, at(now));
         prop_assert_ne!(plan(due), Refresh::NotNeeded);
         let before = now + later;
         if before < due {
