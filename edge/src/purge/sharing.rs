@@ -86,9 +86,11 @@ pub(crate) async fn read(response: &web_sys::Response) -> Option<Vec<u8>> {
     Some(Uint8Array::new(&bytes).to_vec())
 }
 
-/// Leaves something for others. A failure costs them a question.
+/// Leaves something for others. A failure costs them a question; nobody waits for what will not lie there.
 pub(crate) async fn leave(place: Place, label: Label, bytes: &[u8]) {
-    let _ = keep(place, &label.to_text(), bytes).await;
+    if keep(place, &label.to_text(), bytes).await.is_err() {
+        say_asking(TimestampMillis::from_unix_millis(0)).await;
+    }
 }
 
 /// Since when somebody says that he asks.
