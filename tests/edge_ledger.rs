@@ -63,6 +63,93 @@ async fn isolates_of_a_data_centre_share_what_one_of_them_learnt() {
 }
 
 #[tokio::test]
+async fn a_new_isolate_takes_the_whole_ledger_and_the_news_after_it_from_its_neighbours() {
+    let origin = TestOrigin::start().await;
+    origin.set("/api/plans", Content::new("old", &CACHED));
+    let edge = Edge::start_before(&origin.url, &[], &["--isolates", "3"]).await;
+    let [first, second, new] = &edge.isolates[..] else {
+        panic!("there are three isolates");
+    };
+    let shared = async || {
+        for isolate in [first, second] {
+            isolate.get("/api/plans").await;
+        }
+        counter(first, "ledger_shared").await + counter(second, "ledger_shared").await
+    };
+    wait_until("the whole ledger lies there", async || {
+        (shared().await > 0).then_some(())
+    })
+    .await;
+
+    // What is purged now is not in it, but in the news that follow.
+    origin.set("/api/plans", Content::new("new", &CACHED));
+    let receipt = edge.purge(&json!({ "surrogate_keys": ["k"] })).await.json();
+    let knows = async |isolate: &Client| {
+        let status = isolate.get("/.terrace/status").await.json();
+        status["ledger_epoch"] == receipt["epoch"]
+    };
+    wait_until("both know of it", async || {
+        shared().await;
+        knows(second).await.then_some(())
+    })
+    .await;
+    let before = shared().await;
+    wait_until("one has found it there", async || {
+        (shared().await > before).then_some(())
+    })
+    .await;
+
+    let answer = new.get("/api/plans").await;
+    assert_eq!(answer.text(), "new", "{}", answer.cache_status());
+    assert!(!answer.cache_status().contains("ledger-lag"));
+    assert!(knows(new).await);
+    for (name, count) in [
+        ("ledger_asked", 0),
+        ("ledger_shared", 1),
+        ("undecodable", 0),
+    ] {
+        assert_eq!(counter(new, name).await, count, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn in_an_outage_the_ledger_is_asked_by_one_of_a_data_centre_at_a_time() {
+    let origin = TestOrigin::start().await;
+    origin.set("/api/reports/sales", Content::new("1", &CACHED));
+    let edge = edge_with_faults(&origin, &["--isolates", "3"]).await;
+    let ask_all = async || {
+        let isolates = edge.isolates.iter();
+        join_all(isolates.map(|isolate| isolate.get("/api/reports/sales"))).await
+    };
+    let asked = async || {
+        let each = edge.isolates.iter();
+        let each = join_all(each.map(|isolate| counter(isolate, "ledger_asked"))).await;
+        each.into_iter().sum::<u64>()
+    };
+    ask_all().await;
+    set_fault(&origin, "throw");
+    let (before, began) = (asked().await, now_ms());
+    // Every request of every isolate may find its view too old, and asks at most when nobody else has just begun to.
+    wait_until("all are beyond their bound for a while", async || {
+        let answers = ask_all().await;
+        let is_late = |answer: &Answer| answer.cache_status().contains("ledger-lag=");
+        (answers.iter().all(is_late) && now_ms() - began > 8_000).then_some(())
+    })
+    .await;
+    let (asked, elapsed) = (asked().await - before, now_ms() - began);
+    let most = 3 + 2 * elapsed / 600;
+    assert!((1..=most).contains(&asked), "{asked} in {elapsed} ms");
+
+    set_fault(&origin, "none");
+    wait_until("all are within their bound again", async || {
+        let answers = ask_all().await;
+        let is_well = |answer: &Answer| !answer.cache_status().contains("ledger-lag");
+        answers.iter().all(is_well).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn sharing_can_be_turned_off() {
     let origin = TestOrigin::start().await;
     origin.set("/api/plans", Content::new("1", &CACHED));
@@ -88,11 +175,12 @@ async fn sharing_can_be_turned_off() {
 }
 
 /// An edge whose ledger does what `faults` is told.
-async fn edge_with_faults(origin: &TestOrigin) -> Edge {
+async fn edge_with_faults(origin: &TestOrigin, flags: &[&str]) -> Edge {
     set_fault(origin, "none");
     let faults = format!("{}/faults", origin.url);
     let proxy = ["--before-ledger", "tests/support/workers/ledger.js"];
-    Edge::start_before(&origin.url, &[("LEDGER_FAULTS", &faults)], &proxy).await
+    let flags = [&proxy, flags].concat();
+    Edge::start_before(&origin.url, &[("LEDGER_FAULTS", &faults)], &flags).await
 }
 
 fn set_fault(origin: &TestOrigin, fault: &str) {
@@ -113,7 +201,7 @@ async fn lagging(edge: &Edge, path: &str) -> Answer {
 async fn a_late_view_is_said_and_each_route_does_what_its_policy_says() {
     const ROUTES: [&str; 3] = ["/api/plans", "/api/reports/sales", "/api/consents/7"];
     let origin = TestOrigin::start().await;
-    let edge = edge_with_faults(&origin).await;
+    let edge = edge_with_faults(&origin, &[]).await;
     for path in ROUTES {
         origin.set(path, Content::new("old", &CACHED));
         edge.hit(path).await;
@@ -166,7 +254,7 @@ async fn a_late_view_is_said_and_each_route_does_what_its_policy_says() {
 #[tokio::test]
 async fn a_purge_whose_answer_was_lost_counts_all_the_same() {
     let origin = TestOrigin::start().await;
-    let edge = edge_with_faults(&origin).await;
+    let edge = edge_with_faults(&origin, &[]).await;
     origin.set("/api/plans", Content::new("old", &CACHED));
     edge.hit("/api/plans").await;
     origin.set("/api/plans", Content::new("new", &CACHED));

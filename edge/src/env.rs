@@ -113,7 +113,12 @@ impl Origin {
     }
 }
 
-fn number(name: &'static str, given: String, least: u64, most: u64) -> Result<u64, ConfigError> {
+pub(crate) fn number(
+    name: &'static str,
+    given: String,
+    least: u64,
+    most: u64,
+) -> Result<u64, ConfigError> {
     match given.trim().parse() {
         Ok(number) if (least..=most).contains(&number) => Ok(number),
         _ => Err(ConfigError::Number {

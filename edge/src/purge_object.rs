@@ -71,9 +71,9 @@ impl DurableObject for PurgeObject {
             (Method::Get, "/updates") => {
                 let since = order::parameter(query, "since");
                 let since = since.and_then(|text| text.parse::<Epoch>().ok());
-                let update = self.with_desk(|desk| desk.updates(since, random_bits))?;
+                let answer = self.with_desk(|desk| desk.answer(since, random_bits))?;
                 self.set_alarm().await?;
-                Response::from_bytes(update.encode())
+                Response::from_bytes(answer)
             }
             (Method::Post, "/refused") => {
                 let refusal = Refusal::from_query(query, request.text().await?);
@@ -168,19 +168,21 @@ impl PurgeObject {
         let mut slot = self.desk.borrow_mut();
         let desk = match &mut *slot {
             Some(desk) => desk,
-            empty @ None => {
-                let tables = Tables::open(self.state.storage().sql())?;
-                let config = |error: &ConfigError| Error::from(error.to_string());
-                let rate = *self.rate.as_ref().map_err(config)?;
-                let routes = built_in_routes().map_err(|error| config(&error))?;
-                let limits = routes.policy().ledger_limits();
-                empty.insert(Desk::open(tables, limits, rate, random_bits)?)
-            }
+            empty @ None => empty.insert(self.open_desk()?),
         };
         let outcome = call(desk);
         if outcome.is_err() {
             *slot = None; // what the storage holds now is read anew
         }
         outcome
+    }
+
+    fn open_desk(&self) -> Result<Desk<Tables>> {
+        let tables = Tables::open(self.state.storage().sql())?;
+        let config = |error: &ConfigError| Error::from(error.to_string());
+        let rate = *self.rate.as_ref().map_err(config)?;
+        let routes = built_in_routes().map_err(|error| config(&error))?;
+        let limits = routes.policy().ledger_limits();
+        Desk::open(tables, limits, rate, random_bits)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Pure but for its [`LedgerStorage`]: the Durable Object hands in `SQLite`, tests hand in a map.
 
+use terrace_shared::purge::refresh::Telling;
 use terrace_shared::purge::{
     Epoch, Incarnation, Ledger, LedgerLimits, Purge, Record, Sequence, Update,
 };
@@ -44,6 +45,8 @@ pub struct Authority<S> {
     ledger: Ledger,
     /// The last record that the storage no longer has.
     forgotten: Sequence,
+    /// The whole ledger as bytes, and where it stood then.
+    encoded: Option<(Epoch, Vec<u8>)>,
 }
 
 impl<S: LedgerStorage> Authority<S> {
@@ -52,12 +55,6 @@ impl<S: LedgerStorage> Authority<S> {
 
     /// Records beyond [`Self::KEPT`] after which they are trimmed: a snapshot is not written for every purge.
     const SLACK: u64 = 1_000;
-
-    /// Records that are sent one by one in any case; a replica that misses more gets the whole ledger if that is shorter.
-    const FEW: u64 = 1_000;
-
-    /// About how many bytes each mark of a whole ledger takes.
-    const MARK: usize = 24;
 
     /// The authority over what `storage` holds.
     ///
@@ -80,6 +77,7 @@ impl<S: LedgerStorage> Authority<S> {
             limits,
             ledger,
             forgotten,
+            encoded: None,
         })
     }
 
@@ -95,6 +93,29 @@ impl<S: LedgerStorage> Authority<S> {
             self.trim(now)?;
         }
         Ok(self.ledger.epoch())
+    }
+
+    /// What [`Self::updates`] says, as bytes; the whole ledger is encoded once while nothing is purged.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub fn answer(
+        &mut self,
+        since: Option<Epoch>,
+        random: impl FnOnce() -> u64,
+    ) -> Result<Vec<u8>, S::Error> {
+        let here = self.epoch();
+        let is_new = since.is_none_or(|since| since.incarnation != here.incarnation);
+        match &self.encoded {
+            Some((at, bytes)) if is_new && *at == here => return Ok(bytes.clone()),
+            Some(_) | None => {}
+        }
+        let update = self.updates(since, random)?;
+        let bytes = update.encode();
+        if let Update::Snapshot(ledger) = update {
+            self.encoded = Some((ledger.epoch(), bytes.clone()));
+        }
+        Ok(bytes)
     }
 
     /// What brings a replica that stands at `since` up to here.
@@ -128,7 +149,7 @@ impl<S: LedgerStorage> Authority<S> {
             Vec::new()
         };
         let length: usize = kept.iter().map(|(_, bytes)| bytes.len()).sum();
-        if missing > Self::FEW && length > self.ledger.mark_count() * Self::MARK {
+        if Telling::of(missing, length, self.ledger.mark_count()) == Telling::Whole {
             return Ok(Update::Snapshot(self.ledger.clone()));
         }
         let mut records = Vec::with_capacity(kept.len());

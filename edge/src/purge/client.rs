@@ -3,27 +3,34 @@
 //! A request awaits only what it asked itself: production cancels a request that awaits another's
 //! future. What requests share is the plain data of [`View`]; what isolates share is in [`sharing`].
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
+use terrace_shared::DecodeError;
 use terrace_shared::purge::audit::LogQuery;
+use terrace_shared::purge::bulletin::{Bulletin, Label, Worth};
+pub(crate) use terrace_shared::purge::refresh::Bounds;
+use terrace_shared::purge::refresh::{Asking, Question, Refresh, Urgency, pause_before_look};
 use terrace_shared::purge::token::{After, Reach};
-use terrace_shared::purge::{EntryScopes, Epoch, Fence, Lag, LedgerLimits, Update, Verdict};
+use terrace_shared::purge::{
+    EntryScopes, Epoch, Fence, Lag, Ledger, LedgerLimits, Update, Verdict,
+};
 use terrace_shared::time::{Milliseconds, TimestampMillis};
 use wasm_bindgen::JsValue;
 use worker::{Context, Delay, Method, ObjectNamespace, Request, Stub, js_sys, web_sys};
 
 use super::order::{Answer, Order, Refusal, Taken, query_of_name};
-use super::sharing::{self, Label, Sharing, Worth};
-use super::view::{Absorbed, Question, Refresh, View};
+use super::sharing::{self, Place, Sharing};
+use super::view::{Absorbed, Left, View};
 use crate::clock;
 use crate::convert::random_bits;
 use crate::error::LedgerError;
 use crate::observe::{self, Count};
 
 thread_local! {
-    static VIEW: RefCell<View> = RefCell::default();
+    /// This isolate's view, which lasts as long as the isolate.
+    static VIEW: &'static RefCell<View> = Box::leak(Box::default());
     static UNKNOWN: Cell<Unknown> = const { Cell::new(Unknown { calls: 0, told_at: None }) };
 }
 
@@ -34,21 +41,17 @@ struct Unknown {
     told_at: Option<TimestampMillis>,
 }
 
+/// This isolate's view; never held across an await.
+fn view() -> RefMut<'static, View> {
+    VIEW.with(|view| view.borrow_mut())
+}
+
 /// The way to the ledger's authority.
 #[derive(Clone)]
 pub(crate) struct LedgerClient {
     authority: ObjectNamespace,
     limits: LedgerLimits,
     sharing: Sharing,
-}
-
-/// How old the view may be for a request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    /// Older than this, it is refreshed behind the answer.
-    pub(crate) refresh_after: Milliseconds,
-    /// Older than this, it is refreshed first.
-    pub(crate) bound: Milliseconds,
 }
 
 /// An answer of the authority's as it came, for others.
@@ -87,17 +90,12 @@ impl LedgerClient {
         bounds: Bounds,
         now: TimestampMillis,
     ) -> Lag {
-        let Bounds {
-            refresh_after: refresh,
-            bound,
-        } = bounds;
-        let plan = |now| {
-            VIEW.with_borrow(|view| {
-                let after = self.sharing.refresh_after(refresh, bound, view.lot());
-                view.plan(now, after, bound)
-            })
-        };
         let mut now = now;
+        let spread = match self.sharing {
+            Sharing::On => bounds.spread(view().lot()),
+            Sharing::Off => bounds,
+        };
+        let plan = |now| view().plan(spread, now);
         while plan(now) == Refresh::Soon {
             Delay::from(Self::LOOK_AGAIN).await;
             now = clock::now();
@@ -105,23 +103,24 @@ impl LedgerClient {
         match plan(now) {
             Refresh::NotNeeded | Refresh::Soon => {}
             Refresh::Behind => {
-                let question = VIEW.with_borrow_mut(|view| view.ask(now));
+                let question = view().ask(now);
                 let client = self.clone();
                 context.wait_until(async move {
-                    if let Some(learnt) = client.news_behind(question, refresh).await {
-                        client.leave(learnt, refresh).await;
+                    let learnt = client.news(question, Urgency::Behind, spread.refresh_after);
+                    if let Some(learnt) = learnt.await {
+                        client.leave(learnt).await;
                     }
                 });
             }
             Refresh::First => {
-                let question = VIEW.with_borrow_mut(|view| view.ask(now));
-                if let Some(learnt) = self.news_first(question, refresh, bound).await {
+                let question = view().ask(now);
+                if let Some(learnt) = self.news(question, Urgency::First, bounds.bound).await {
                     let client = self.clone();
-                    context.wait_until(async move { client.leave(learnt, refresh).await });
+                    context.wait_until(async move { client.leave(learnt).await });
                 }
             }
         }
-        VIEW.with_borrow(|view| view.lag(clock::now(), bound))
+        view().lag(clock::now(), bounds.bound)
     }
 
     /// Brings the view up to the purges that a request's tokens name, by one question at most (R10).
@@ -132,9 +131,9 @@ impl LedgerClient {
         if reach(after) == Reach::Reached {
             return;
         }
-        let question = VIEW.with_borrow_mut(|view| view.ask(clock::now()));
+        let question = view().ask(clock::now());
         if self.refresh(question).await.is_ok() {
-            VIEW.with_borrow_mut(|view| view.note_gone(&after.edge));
+            view().note_gone(&after.edge);
         }
     }
 
@@ -158,9 +157,9 @@ impl LedgerClient {
             }
             Answer::TooFarAhead { most } => return Err(LedgerError::TooFarAhead { most }),
         };
-        let noted = VIEW.with_borrow_mut(|view| view.note(taken.epoch, order.purge));
+        let noted = view().note(taken.epoch, order.purge);
         if noted == Absorbed::AskForAll {
-            let question = VIEW.with_borrow_mut(|view| view.ask(clock::now()));
+            let question = view().ask(clock::now());
             // If this fails, readers here see the purge within the bound, as everywhere else.
             let _ = self.refresh(question).await;
         }
@@ -192,7 +191,7 @@ impl LedgerClient {
         };
         let call = format!("refused?{}", refusal.query());
         if let Ok(request) = post(&call, &refusal.reason.into()) {
-            let _ = self.call(request, View::PATIENCE).await;
+            let _ = self.call(request, Asking::PATIENCE).await;
         }
     }
 
@@ -213,78 +212,125 @@ impl LedgerClient {
             .await
     }
 
-    /// News for a view that is still good: another isolate's if there are any, or else the authority's.
-    async fn news_behind(&self, question: Question, refresh: Milliseconds) -> Option<Learnt> {
+    /// News for a view that is to be no older than `wanted`: other isolates' if there are any, or else the authority's.
+    ///
+    /// While another isolate asks, what it learns is looked for. None after a failure too: that is counted, and seen
+    /// by requests as a view that grows older.
+    async fn news(
+        &self,
+        question: Question,
+        urgency: Urgency,
+        wanted: Milliseconds,
+    ) -> Option<Learnt> {
         if self.sharing == Sharing::On {
-            for pause in Sharing::LOOKS {
-                Delay::from(pause).await;
-                if self.take_shared(refresh).await {
-                    VIEW.with_borrow_mut(|view| view.give_up(question));
+            let mut looks = 0;
+            loop {
+                let Some(pause) = pause_before_look(looks) else {
+                    view().fail(question, clock::now());
+                    draw();
+                    return None;
+                };
+                if looks > 0 {
+                    Delay::from(Duration::from_millis(pause.as_u64())).await;
+                }
+                let answered_at = self.take_shared().await;
+                if view().lag(clock::now(), wanted) == Lag::Within {
+                    view().give_up(question);
                     return None;
                 }
-                if !sharing::somebody_asks(clock::now()).await {
+                let is_claimed = |since| urgency.is_claimed(since, answered_at, clock::now());
+                if !sharing::claim().await.is_some_and(is_claimed) {
                     break;
                 }
+                looks += 1;
             }
             sharing::say_asking(clock::now()).await;
         }
-        let question = VIEW.with_borrow_mut(|view| view.ask(clock::now()));
-        // A failure is counted there, and seen by requests as a view that grows older.
+        let question = view().ask(clock::now());
         self.refresh(question).await.ok()
     }
 
-    /// News for a view beyond the bound of a request that waits for them.
-    async fn news_first(
-        &self,
-        question: Question,
-        refresh: Milliseconds,
-        bound: Milliseconds,
-    ) -> Option<Learnt> {
-        if self.sharing == Sharing::On && self.take_shared(refresh).await {
-            let lag = VIEW.with_borrow(|view| view.lag(clock::now(), bound));
-            if lag == Lag::Within {
-                VIEW.with_borrow_mut(|view| view.give_up(question));
-                return None;
+    /// Takes over what other isolates have left, as far as it is of use here; says when they asked last.
+    async fn take_shared(&self) -> Option<TimestampMillis> {
+        let (label, response) = sharing::look(Place::News).await?;
+        if let Some(left) = self.left(label, &response).await {
+            let taken = view().absorb_shared(left, clock::now());
+            if taken == Absorbed::Taken {
+                observe::count(Count::LedgerShared);
+                draw();
             }
         }
-        self.refresh(question).await.ok()
+        Some(label.asked_at)
     }
 
-    /// Takes over what another isolate has left, if it is of use here.
-    async fn take_shared(&self, refresh: Milliseconds) -> bool {
-        let Some((label, response)) = sharing::look().await else {
-            return false;
-        };
-        let worth = VIEW.with_borrow(|view| view.worth(&label, clock::now(), refresh));
-        let taken = match worth {
-            Worth::Nothing => return false,
+    /// What is of use here of the answers under `label`, and of the whole ledger if they begin after what is known here.
+    async fn left(&self, label: Label, response: &web_sys::Response) -> Option<Left> {
+        let worth = view().worth(&label, clock::now());
+        let (whole, here) = match worth {
+            Worth::Nothing => return None,
             Worth::Confirms => {
-                VIEW.with_borrow_mut(|view| view.confirm_shared(&label));
-                Absorbed::Taken
+                let (whole, news) = (None, None);
+                return Some(Left { label, whole, news });
             }
-            Worth::Brings => {
-                let Some(bytes) = sharing::read(&response).await else {
-                    return false;
-                };
-                let Ok(update) = Update::decode(&bytes, self.limits) else {
-                    observe::count(Count::Undecodable);
-                    return false;
-                };
-                let now = clock::now();
-                VIEW.with_borrow_mut(|view| view.absorb_shared(&label, update, now, refresh))
+            Worth::Brings => (None, epoch()?),
+            Worth::BringsAfterWhole => {
+                let (whole, response) = sharing::look(Place::Whole).await?;
+                if !whole.leads_to(&label, epoch()) {
+                    return None;
+                }
+                let bytes = sharing::read(&response).await?;
+                (Some((whole, self.decode(&bytes)?)), whole.head)
             }
         };
-        if taken == Absorbed::Taken {
-            observe::count(Count::LedgerShared);
-            draw();
-        }
-        taken == Absorbed::Taken
+        let bytes = sharing::read(response).await?;
+        let all = Bulletin::decode(label, &bytes);
+        let news = all.and_then(|all| all.news_after(here.sequence, self.limits));
+        let news = Some(news.inspect_err(undecodable).ok()?);
+        Some(Left { label, whole, news })
     }
 
-    /// Leaves an answer of the authority's for the other isolates.
-    async fn leave(&self, learnt: Learnt, refresh: Milliseconds) {
-        if self.sharing == Sharing::On {
-            sharing::leave(learnt.label, &learnt.bytes, refresh).await;
+    fn decode(&self, whole: &[u8]) -> Option<Ledger> {
+        let update = Update::decode(whole, self.limits);
+        match update.inspect_err(undecodable).ok()? {
+            Update::Snapshot(ledger) => Some(ledger),
+            Update::Delta { .. } => None,
+        }
+    }
+
+    /// Leaves an answer of the authority's for the other isolates: behind earlier ones, or the whole ledger by itself.
+    async fn leave(&self, learnt: Learnt) {
+        if self.sharing == Sharing::Off {
+            return;
+        }
+        let Learnt { label, bytes } = learnt;
+        let later = Bulletin::beginning(label, &*bytes, bytes.len());
+        if label.from.is_none() {
+            sharing::leave(Place::Whole, label, &bytes).await;
+            return sharing::leave(Place::News, later.label, &later.encode()).await;
+        }
+        let found = sharing::look(Place::News).await;
+        let mut lying = None;
+        if let Some((label, response)) = found {
+            lying = sharing::read(&response).await.map(|bytes| (label, bytes));
+        }
+        let earlier = lying.as_ref();
+        let earlier = earlier.and_then(|(label, bytes)| Bulletin::decode(*label, bytes).ok());
+        let began = earlier.as_ref().and_then(|earlier| earlier.label.from);
+        let Some(all) = Bulletin::put_behind(earlier, later) else {
+            return;
+        };
+        sharing::leave(Place::News, all.label, &all.encode()).await;
+        if all.label.from == began {
+            return;
+        }
+        // Who is new here would not find the way from the whole ledger to these answers.
+        let whole = sharing::look(Place::Whole).await;
+        if whole.is_some_and(|(whole, _)| whole.leads_to(&all.label, None)) {
+            return;
+        }
+        let whole = view().whole(&all.label, clock::now());
+        if let Some((label, bytes)) = whole {
+            sharing::leave(Place::Whole, label, &bytes).await;
         }
     }
 
@@ -301,7 +347,7 @@ impl LedgerClient {
             Err(error) => Err(error),
         };
         if outcome.is_err() {
-            VIEW.with_borrow_mut(|view| view.fail(question, clock::now()));
+            view().fail(question, clock::now());
         }
         draw();
         observe::count(if outcome.is_ok() {
@@ -317,11 +363,11 @@ impl LedgerClient {
         let since = question.since.map(|epoch| epoch.to_string());
         let url = format!("{URL}updates?since={}", since.unwrap_or_default());
         let bytes = self
-            .call(Request::new(&url, Method::Get)?, View::PATIENCE)
+            .call(Request::new(&url, Method::Get)?, Asking::PATIENCE)
             .await?;
         let update = Update::decode(&bytes, self.limits).map_err(|_| LedgerError::NotUnderstood)?;
         let label = Label::of(question, &update);
-        let absorbed = VIEW.with_borrow_mut(|view| view.absorb(question, update));
+        let absorbed = view().absorb(question, update);
         Ok((absorbed, Learnt { label, bytes }))
     }
 
@@ -349,10 +395,14 @@ fn post(call: &str, body: &JsValue) -> Result<Request, LedgerError> {
     Ok(Request::from(request))
 }
 
+fn undecodable(_: &DecodeError) {
+    observe::count(Count::Undecodable);
+}
+
 /// Draws this isolate's lot for when it wants news next.
 fn draw() {
     let [lot, ..] = random_bits().to_be_bytes();
-    VIEW.with_borrow_mut(|view| view.draw(lot));
+    view().draw(lot);
 }
 
 async fn ask(stub: Stub, request: Request) -> Result<Vec<u8>, LedgerError> {
@@ -366,31 +416,26 @@ async fn ask(stub: Stub, request: Request) -> Result<Vec<u8>, LedgerError> {
 
 /// Where this isolate's view stands: what a fill notes before it asks the origin (R1).
 pub(crate) fn epoch() -> Option<Epoch> {
-    VIEW.with_borrow(View::epoch)
+    view().epoch()
 }
 
 /// Judges a stored response by this isolate's view (R2).
 pub(crate) fn verdict(fence: &Fence, scopes: &EntryScopes) -> Verdict {
-    VIEW.with_borrow(|view| view.verdict(fence, scopes))
+    view().verdict(fence, scopes)
 }
 
 /// How this isolate's view stands against the purges that a request's tokens name.
 pub(crate) fn reach(after: &After) -> Reach {
-    VIEW.with_borrow(|view| view.reach(&after.edge))
+    view().reach(&after.edge)
 }
 
 /// What a request with tokens may make of a stored response, on which the ledger has said `verdict` (R10).
 pub(crate) fn verdict_after(after: &After, verdict: Verdict, fence: &Fence) -> Verdict {
-    VIEW.with_borrow(|view| {
-        after.verdict_at_edge(verdict, fence, view.reach(&after.edge), view.told())
-    })
+    let view = view();
+    after.verdict_at_edge(verdict, fence, view.reach(&after.edge), view.told())
 }
 
 /// How old this isolate's view is at `now`; none while there is none.
 pub(crate) fn age(now: TimestampMillis) -> Option<Milliseconds> {
-    match VIEW.with_borrow(|view| view.lag(now, Milliseconds::new(0))) {
-        Lag::Within => Some(Milliseconds::new(0)),
-        Lag::Beyond(age) => Some(age),
-        Lag::Unknown => None,
-    }
+    view().age(now)
 }

@@ -4,7 +4,7 @@
 //! transaction of the platform's.
 
 use terrace_shared::purge::audit::{LogEntry, LogOutcome, LogQuery};
-use terrace_shared::purge::{Epoch, LedgerLimits, Purge, PurgeMode, Scope, Update};
+use terrace_shared::purge::{Epoch, LedgerLimits, Purge, PurgeMode, Scope};
 use terrace_shared::time::{Milliseconds, TimestampMillis};
 
 use super::audit::Log;
@@ -150,16 +150,16 @@ impl<S: DeskStorage> Desk<S> {
         self.waiting.last().map(|(due, _)| *due)
     }
 
-    /// What brings a replica up to here; see [`Authority::updates`].
+    /// What brings a replica up to here, as bytes; see [`Authority::answer`].
     ///
     /// # Errors
     /// When the storage fails.
-    pub fn updates(
+    pub fn answer(
         &mut self,
         since: Option<Epoch>,
         random: impl FnOnce() -> u64,
-    ) -> Outcome<Update, S> {
-        self.authority.updates(since, random)
+    ) -> Outcome<Vec<u8>, S> {
+        self.authority.answer(since, random)
     }
 
     /// The part of the log that is asked for, a `LogPage` as JSON; with `by` only what that token did.

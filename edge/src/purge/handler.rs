@@ -255,7 +255,8 @@ fn path_of(url: &str) -> &str {
 
 /// The part of a URL behind its host.
 pub(super) fn path_and_query_of(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let rest = url.split_once(':').map_or(url, |(_, rest)| rest);
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
     let path = rest.find('/').and_then(|slash| rest.get(slash..));
     let path = path.unwrap_or("/");
     path.split('#').next().unwrap_or(path)

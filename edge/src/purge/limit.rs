@@ -2,6 +2,7 @@
 
 use terrace_shared::time::{Milliseconds, TimestampMillis};
 
+use crate::env::number;
 use crate::error::ConfigError;
 
 /// How many calls a token may make.
@@ -51,22 +52,14 @@ impl RateLimit {
     /// When a variable is no number from 1 to a million.
     pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         const MOST: u64 = 1_000_000;
-        let number = |name, default| match var(name).filter(|given| !given.trim().is_empty()) {
+        let limit = |name, default| match var(name).filter(|given| !given.trim().is_empty()) {
             None => Ok(default),
-            Some(given) => match given.trim().parse() {
-                Ok(number) if (1..=MOST).contains(&number) => Ok(number),
-                _ => Err(ConfigError::Number {
-                    name,
-                    given,
-                    least: 1,
-                    most: MOST,
-                }),
-            },
+            Some(given) => number(name, given, 1, MOST),
         };
         let default = Self::default();
         Ok(Self {
-            per_second: number(Self::PER_SECOND, default.per_second)?,
-            burst: number(Self::BURST, default.burst)?,
+            per_second: limit(Self::PER_SECOND, default.per_second)?,
+            burst: limit(Self::BURST, default.burst)?,
         })
     }
 }

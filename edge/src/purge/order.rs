@@ -83,7 +83,7 @@ impl Order {
         Self {
             by: name(query),
             purge,
-            after: after.map(|number| Milliseconds::new(number.parse().unwrap_or(u64::MAX))),
+            after: after.map(|after| Milliseconds::new(number(after).unwrap_or(u64::MAX))),
         }
     }
 }
@@ -97,7 +97,7 @@ impl Refusal {
 
     /// The refusal that this query and the reason make.
     pub fn from_query(query: &str, reason: String) -> Self {
-        let times = parameter(query, "times").and_then(|number| number.parse().ok());
+        let times = parameter(query, "times").and_then(number);
         Self {
             by: name(query),
             reason,
@@ -145,29 +145,32 @@ impl Answer {
 
     /// The answer that [`Self::to_line`] wrote; none if it is none.
     pub fn from_line(line: &str) -> Option<Self> {
-        let mut words = line.split(' ');
-        let (word, first, second) = (words.next()?, words.next()?, words.next());
-        let milliseconds = || first.parse().ok().map(Milliseconds::new);
-        match word {
-            "taken" => Some(Self::Taken(Taken {
-                epoch: first.parse().ok()?,
-                again_at: match second {
-                    None => None,
-                    Some(at) => Some(TimestampMillis::from_unix_millis(at.parse().ok()?)),
+        let words: Vec<&str> = line.split(' ').collect();
+        let milliseconds = |word: &str| number(word).map(Milliseconds::new);
+        Some(match words[..] {
+            ["taken", epoch, ref rest @ ..] => Self::Taken(Taken {
+                epoch: epoch.parse().ok()?,
+                again_at: match rest {
+                    [] => None,
+                    [at, ..] => Some(TimestampMillis::from_unix_millis(number(at)?)),
                 },
-            })),
-            "too-many" => Some(Self::TooMany {
-                retry_after: milliseconds()?,
             }),
-            "too-many-scheduled" => Some(Self::TooManyScheduled {
-                pending: first.parse().ok()?,
-            }),
-            "too-far-ahead" => Some(Self::TooFarAhead {
-                most: milliseconds()?,
-            }),
-            _ => None,
-        }
+            ["too-many", wait, ..] => Self::TooMany {
+                retry_after: milliseconds(wait)?,
+            },
+            ["too-many-scheduled", pending, ..] => Self::TooManyScheduled {
+                pending: number(pending)?.try_into().ok()?,
+            },
+            ["too-far-ahead", most, ..] => Self::TooFarAhead {
+                most: milliseconds(most)?,
+            },
+            _ => return None,
+        })
     }
+}
+
+fn number(word: &str) -> Option<u64> {
+    word.parse().ok()
 }
 
 #[cfg(test)]

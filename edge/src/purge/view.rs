@@ -2,49 +2,34 @@
 //!
 //! Plain data, no I/O: [`super::client`] asks, this decides. Simulated time in the tests.
 
+use std::cmp::Ordering;
+
+use terrace_shared::purge::bulletin::{Label, Worth};
+use terrace_shared::purge::refresh::{Asking, Bounds, Question, Refresh};
 use terrace_shared::purge::token::{GoneHistories, Reach, Wanted};
 use terrace_shared::purge::{
     EntryScopes, Epoch, Fence, Lag, Ledger, Purge, Record, Replica, Update, Verdict,
 };
 use terrace_shared::time::{Milliseconds, TimestampMillis};
 
-use super::sharing::{Label, Worth};
-
 /// A replica of the ledger, and the questions that are under way for it.
 #[derive(Debug, Default)]
 pub(crate) struct View {
     replica: Replica,
-    /// When the newest question was asked that is not answered yet; it may have been cancelled since.
-    asking_since: Option<TimestampMillis>,
-    /// When a question was last found to get no answer; none since there has been one.
-    failed_at: Option<TimestampMillis>,
-    /// This isolate's lot for when it wants news next.
-    lot: u8,
+    asking: Asking,
     /// Histories that tokens have named, and that the authority has left behind.
     gone: GoneHistories,
 }
 
-/// What a request must do about the view before it uses it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[must_use]
-pub(crate) enum Refresh {
-    /// Nothing: it is young, or another request is asking already and there is no use in waiting for that.
-    NotNeeded,
-    /// Use it, and ask behind the answer.
-    Behind,
-    /// Look again in a moment: it is older than the route's bound, and another request has just asked.
-    Soon,
-    /// Ask first, itself: it is older than the route's bound.
-    First,
-}
-
-/// A question that is asked of the authority.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Question {
-    /// Where the view stood; none asks for the whole ledger.
-    pub(crate) since: Option<Epoch>,
-    /// When it was asked: the view is as old as that once it is answered.
-    pub(crate) asked_at: TimestampMillis,
+/// What other isolates left, as far as it was found to be of use.
+#[derive(Debug)]
+pub(crate) struct Left {
+    /// What is said of the news.
+    pub(crate) label: Label,
+    /// The whole ledger, where they begin after what is known here.
+    pub(crate) whole: Option<(Label, Ledger)>,
+    /// What they tell after that; nothing if they only confirm it.
+    pub(crate) news: Option<Update>,
 }
 
 /// What became of an answer.
@@ -58,52 +43,14 @@ pub(crate) enum Absorbed {
 }
 
 impl View {
-    /// A question whose answer has not come after this long is taken for cancelled.
-    pub(crate) const PATIENCE: Milliseconds = Milliseconds::new(2_000);
-
-    /// How long requests beyond the bound look for the answer to another one's question, instead of
-    /// asking all at once. None awaits it: one that was cancelled costs them this much and no more.
-    const COURTESY: Milliseconds = Milliseconds::new(200);
-
-    /// For how long after a question without an answer nobody waits for another one: requests are answered as their
-    /// route says for a late view (R7), and the authority is asked behind them.
-    const OUTAGE: Milliseconds = Milliseconds::new(10_000);
-
-    /// What to do at `now` when the view should be younger than `refresh_after`, and must be within `bound`.
-    pub(crate) fn plan(
-        &self,
-        now: TimestampMillis,
-        refresh_after: Milliseconds,
-        bound: Milliseconds,
-    ) -> Refresh {
-        let asked_within = |length| {
-            self.asking_since
-                .is_some_and(|since| now.saturating_since(since) < length)
-        };
-        let is_out = self
-            .failed_at
-            .is_some_and(|at| now.saturating_since(at) < Self::OUTAGE);
-        match self.replica.lag(now, bound) {
-            Lag::Beyond(_) | Lag::Unknown if is_out => {
-                if asked_within(Self::PATIENCE) {
-                    Refresh::NotNeeded
-                } else {
-                    Refresh::Behind
-                }
-            }
-            Lag::Beyond(_) | Lag::Unknown if asked_within(Self::COURTESY) => Refresh::Soon,
-            Lag::Beyond(_) | Lag::Unknown => Refresh::First,
-            Lag::Within if self.replica.lag(now, refresh_after) == Lag::Within => {
-                Refresh::NotNeeded
-            }
-            Lag::Within if asked_within(Self::PATIENCE) => Refresh::NotNeeded,
-            Lag::Within => Refresh::Behind,
-        }
+    /// What to do at `now` when the view must be within `bounds`.
+    pub(crate) fn plan(&self, bounds: Bounds, now: TimestampMillis) -> Refresh {
+        self.asking.plan(self.age(now), bounds, now)
     }
 
     /// The question to ask at `now`; notes that it is under way.
     pub(crate) fn ask(&mut self, now: TimestampMillis) -> Question {
-        self.asking_since = Some(now);
+        self.asking.ask(now);
         Question {
             since: self.replica.epoch(),
             asked_at: now,
@@ -112,15 +59,12 @@ impl View {
 
     /// Notes at `now` that `question` got no answer.
     pub(crate) fn fail(&mut self, question: Question, now: TimestampMillis) {
-        self.give_up(question);
-        self.failed_at = Some(now);
+        self.asking.fail(question.asked_at, now);
     }
 
     /// Notes that `question` needs no answer any more.
     pub(crate) fn give_up(&mut self, question: Question) {
-        if self.asking_since == Some(question.asked_at) {
-            self.asking_since = None;
-        }
+        self.asking.give_up(question.asked_at);
     }
 
     /// Takes over the answer to `question`, however late it comes.
@@ -130,7 +74,7 @@ impl View {
     /// view did when it was asked.
     pub(crate) fn absorb(&mut self, question: Question, update: Update) -> Absorbed {
         self.give_up(question);
-        self.failed_at = None;
+        self.asking.succeed();
         let Label {
             head: Epoch {
                 incarnation,
@@ -161,57 +105,82 @@ impl View {
         }
     }
 
-    /// What an answer that another isolate left is worth at `now` (see [`Label::worth`]).
-    pub(crate) fn worth(
-        &self,
-        label: &Label,
-        now: TimestampMillis,
-        refresh: Milliseconds,
-    ) -> Worth {
-        label.worth(self.epoch(), self.replica.view_age(now), now, refresh)
+    /// What answers that other isolates left are worth at `now` (see [`Label::worth`]).
+    pub(crate) fn worth(&self, label: &Label, now: TimestampMillis) -> Worth {
+        label.worth(self.epoch(), self.age(now), now)
     }
 
-    /// Takes note that nothing has been purged by when the answer under `label` was asked for.
-    pub(crate) fn confirm_shared(&mut self, label: &Label) {
-        self.replica.confirm(label.counts_from());
-    }
-
-    /// Takes over an answer that another isolate left, if it is what its label says and still of use.
-    pub(crate) fn absorb_shared(
-        &mut self,
-        label: &Label,
-        update: Update,
-        now: TimestampMillis,
-        refresh: Milliseconds,
-    ) -> Absorbed {
-        let question = Question {
+    /// Takes over what other isolates left, as far as it is what its labels say and still of use at `now`.
+    ///
+    /// The whole ledger is as old as it says, and may be left with that age if the news after it are none.
+    pub(crate) fn absorb_shared(&mut self, left: Left, now: TimestampMillis) -> Absorbed {
+        let Left { label, whole, news } = left;
+        let mut worth = self.worth(&label, now);
+        if let Some((said, ledger)) = whole {
+            let is_wanted = worth == Worth::BringsAfterWhole && said.leads_to(&label, self.epoch());
+            if !is_wanted || ledger.epoch() != said.head {
+                return Absorbed::AskForAll;
+            }
+            if self.epoch().map(|here| here.incarnation) != Some(said.head.incarnation) {
+                self.replica.forget(); // how old the view of that history was says nothing of this one
+            }
+            let confirmed_at = said.counts_from().min(label.counts_from());
+            let whole = Update::Snapshot(ledger);
+            if self.replica.update(whole, confirmed_at).is_err() {
+                return Absorbed::AskForAll;
+            }
+            worth = match label.head.sequence.cmp(&said.head.sequence) {
+                Ordering::Less => Worth::Nothing,
+                Ordering::Equal => Worth::Confirms,
+                Ordering::Greater => Worth::Brings,
+            };
+        }
+        let asked_of = Question {
             since: label.from,
             asked_at: label.asked_at,
         };
-        if Label::of(question, &update) != *label {
+        let taken = match (worth, news) {
+            (Worth::Confirms, _) => {
+                self.replica.confirm(label.counts_from());
+                true
+            }
+            (Worth::Brings, Some(news)) if Label::of(asked_of, &news) == label => {
+                self.replica.update(news, label.counts_from()).is_ok()
+            }
+            (Worth::Brings | Worth::BringsAfterWhole | Worth::Nothing, _) => false,
+        };
+        if !taken {
             return Absorbed::AskForAll;
         }
-        match self.worth(label, now, refresh) {
-            Worth::Nothing => Absorbed::AskForAll,
-            Worth::Confirms => {
-                self.confirm_shared(label);
-                Absorbed::Taken
-            }
-            Worth::Brings => match self.replica.update(update, label.counts_from()) {
-                Ok(()) => Absorbed::Taken,
-                Err(_) => Absorbed::AskForAll,
-            },
+        self.asking.answered(label.asked_at);
+        Absorbed::Taken
+    }
+
+    /// The whole ledger for others as it is known here, and what is said of it; none without one that leads to the
+    /// answers under `news`.
+    pub(crate) fn whole(&mut self, news: &Label, now: TimestampMillis) -> Option<(Label, Vec<u8>)> {
+        let age = self.age(now)?.as_u64();
+        let label = Label {
+            asked_at: TimestampMillis::from_unix_millis(now.as_unix_millis().saturating_sub(age)),
+            from: None,
+            head: self.epoch()?,
+        };
+        if !label.leads_to(news, None) {
+            return None;
         }
+        let ledger = self.replica.ledger_mut()?;
+        ledger.compact(now.timestamp()); // what goes from hand to hand must not grow older than the horizon
+        Some((label, Update::Snapshot(ledger.clone()).encode()))
     }
 
     /// Draws a lot for when this isolate wants news next.
     pub(crate) fn draw(&mut self, lot: u8) {
-        self.lot = lot;
+        self.asking.draw(lot);
     }
 
     /// The lot it has drawn.
     pub(crate) fn lot(&self) -> u8 {
-        self.lot
+        self.asking.lot()
     }
 
     /// Takes over a purge that this isolate has just sent to the authority, if it is the next one.
@@ -262,6 +231,11 @@ impl View {
         self.replica.lag(now, bound)
     }
 
+    /// How old the view is at `now`; none while there is none.
+    pub(crate) fn age(&self, now: TimestampMillis) -> Option<Milliseconds> {
+        self.replica.view_age(now)
+    }
+
     fn confirmed_after(&self, moment: TimestampMillis) -> bool {
         // The view's age at `moment` is zero exactly when it was confirmed then or later.
         self.replica.lag(moment, Milliseconds::new(0)) == Lag::Within
@@ -275,8 +249,11 @@ mod tests {
 
     use super::*;
 
-    const REFRESH: Milliseconds = Milliseconds::new(1_000);
     const BOUND: Milliseconds = Milliseconds::new(5_000);
+    const BOUNDS: Bounds = Bounds {
+        refresh_after: Milliseconds::new(1_000),
+        bound: BOUND,
+    };
 
     const fn at(milliseconds: u64) -> TimestampMillis {
         TimestampMillis::from_unix_millis(milliseconds)
@@ -337,31 +314,31 @@ mod tests {
             (15_000, Refresh::Behind),
             (15_001, Refresh::First),
         ] {
-            assert_eq!(view.plan(at(now), REFRESH, BOUND), plan, "{now}");
+            assert_eq!(view.plan(BOUNDS, at(now)), plan, "{now}");
         }
-        assert_eq!(View::default().plan(at(0), REFRESH, BOUND), Refresh::First);
+        assert_eq!(View::default().plan(BOUNDS, at(0)), Refresh::First);
     }
 
     #[test]
     fn one_request_asks_behind_and_a_cancelled_question_does_not_block_the_next() {
         let mut view = view_of(&authority(1, 0), at(10_000));
         let question = view.ask(at(11_500));
-        assert_eq!(view.plan(at(11_600), REFRESH, BOUND), Refresh::NotNeeded);
+        assert_eq!(view.plan(BOUNDS, at(11_600)), Refresh::NotNeeded);
         // Never answered: after a while somebody else asks.
-        assert_eq!(view.plan(at(13_500), REFRESH, BOUND), Refresh::Behind);
+        assert_eq!(view.plan(BOUNDS, at(13_500)), Refresh::Behind);
         // Answered with an error: at once.
         view.give_up(question);
-        assert_eq!(view.plan(at(11_700), REFRESH, BOUND), Refresh::Behind);
+        assert_eq!(view.plan(BOUNDS, at(11_700)), Refresh::Behind);
     }
 
     #[test]
     fn beyond_the_bound_requests_look_for_an_answer_under_way_and_then_ask_themselves() {
         let mut view = view_of(&authority(1, 0), at(10_000));
         let question = view.ask(at(15_500));
-        assert_eq!(view.plan(at(15_600), REFRESH, BOUND), Refresh::Soon);
-        assert_eq!(view.plan(at(15_700), REFRESH, BOUND), Refresh::First);
+        assert_eq!(view.plan(BOUNDS, at(15_600)), Refresh::Soon);
+        assert_eq!(view.plan(BOUNDS, at(15_700)), Refresh::First);
         view.give_up(question);
-        assert_eq!(view.plan(at(15_600), REFRESH, BOUND), Refresh::First);
+        assert_eq!(view.plan(BOUNDS, at(15_600)), Refresh::First);
     }
 
     #[test]
@@ -369,22 +346,22 @@ mod tests {
         let mut view = view_of(&authority(1, 0), at(10_000));
         let question = view.ask(at(15_500));
         view.fail(question, at(17_500));
-        assert_eq!(view.plan(at(17_500), REFRESH, BOUND), Refresh::Behind);
+        assert_eq!(view.plan(BOUNDS, at(17_500)), Refresh::Behind);
         assert_ne!(view.lag(at(17_500), BOUND), Lag::Within);
         let question = view.ask(at(17_600));
-        assert_eq!(view.plan(at(19_599), REFRESH, BOUND), Refresh::NotNeeded);
-        assert_eq!(view.plan(at(19_600), REFRESH, BOUND), Refresh::Behind);
+        assert_eq!(view.plan(BOUNDS, at(19_599)), Refresh::NotNeeded);
+        assert_eq!(view.plan(BOUNDS, at(19_600)), Refresh::Behind);
         view.fail(question, at(19_600));
         // Long after the last failure the next request gives it a chance.
-        assert_eq!(view.plan(at(29_599), REFRESH, BOUND), Refresh::Behind);
-        assert_eq!(view.plan(at(29_600), REFRESH, BOUND), Refresh::First);
+        assert_eq!(view.plan(BOUNDS, at(29_599)), Refresh::Behind);
+        assert_eq!(view.plan(BOUNDS, at(29_600)), Refresh::First);
         // One answer, and all is as before.
         let question = view.ask(at(20_000));
         assert_eq!(
             view.absorb(question, delta(&authority(1, 1), 0)),
             Absorbed::Taken
         );
-        assert_eq!(view.plan(at(25_001), REFRESH, BOUND), Refresh::First);
+        assert_eq!(view.plan(BOUNDS, at(25_001)), Refresh::First);
     }
 
     #[test]
@@ -401,7 +378,7 @@ mod tests {
             Absorbed::Taken
         );
         assert_eq!(view.epoch().unwrap().sequence, Sequence::new(3));
-        assert_eq!(view.plan(at(3_100), REFRESH, BOUND), Refresh::NotNeeded);
+        assert_eq!(view.plan(BOUNDS, at(3_100)), Refresh::NotNeeded);
     }
 
     #[test]
@@ -497,25 +474,38 @@ mod tests {
         );
     }
 
-    /// The label and the answer that an isolate leaves which stood at `since` and asked at `asked_at`.
-    fn left(ledger: &Ledger, since: Option<u64>, asked_at: TimestampMillis) -> (Label, Update) {
-        let update = match since {
-            None => Update::Snapshot(ledger.clone()),
-            Some(since) => delta(ledger, since),
-        };
-        let since = since.map(|sequence| Epoch {
-            sequence: Sequence::new(sequence),
+    /// What an isolate leaves that stood at `since` and asked at `asked_at`.
+    fn left(ledger: &Ledger, since: u64, asked_at: TimestampMillis) -> Left {
+        let news = delta(ledger, since);
+        let since = Some(Epoch {
+            sequence: Sequence::new(since),
             ..ledger.epoch()
         });
-        (Label::of(Question { since, asked_at }, &update), update)
+        Left {
+            label: Label::of(Question { since, asked_at }, &news),
+            whole: None,
+            news: Some(news),
+        }
+    }
+
+    /// The same after the whole of `before`, which was asked for at `whole_at`.
+    fn left_after(before: &Ledger, whole_at: TimestampMillis, left: Left) -> Left {
+        let label = Label {
+            asked_at: whole_at,
+            from: None,
+            head: before.epoch(),
+        };
+        Left {
+            whole: Some((label, before.clone())),
+            ..left
+        }
     }
 
     #[test]
     fn what_another_isolate_learnt_is_as_old_as_its_question_and_a_little_more() {
         let mut view = view_of(&authority(1, 1), at(1_000));
-        let (label, update) = left(&authority(1, 3), Some(1), at(9_000));
-        let taken = view.absorb_shared(&label, update, at(9_500), REFRESH);
-        assert_eq!(taken, Absorbed::Taken);
+        let left = left(&authority(1, 3), 1, at(9_000));
+        assert_eq!(view.absorb_shared(left, at(9_500)), Absorbed::Taken);
         assert_eq!(view.epoch().unwrap().sequence, Sequence::new(3));
         let bound = Milliseconds::new(600);
         assert_eq!(view.lag(at(9_500), bound), Lag::Within);
@@ -527,16 +517,18 @@ mod tests {
     fn a_purge_made_here_is_not_hidden_by_what_another_isolate_learnt_before_it() {
         let mut ledger = authority(1, 3);
         let mut view = view_of(&authority(1, 1), at(1_000));
-        let shared = [None, Some(1), Some(3)].map(|since| left(&ledger, since, at(9_000)));
-        let (_, update) = left(&ledger, Some(1), at(8_000));
         let question = view.ask(at(8_000));
-        assert_eq!(view.absorb(question, update), Absorbed::Taken);
+        assert_eq!(view.absorb(question, delta(&ledger, 1)), Absorbed::Taken);
+        let before = ledger.clone();
         ledger.append(purge());
         assert_eq!(view.note(ledger.epoch(), purge()), Absorbed::Taken);
-        for (label, update) in shared {
-            let taken = view.absorb_shared(&label, update, at(9_500), REFRESH);
-            assert_eq!(taken, Absorbed::AskForAll);
-            assert_eq!(view.epoch(), Some(ledger.epoch()));
+        for since in [1, 3] {
+            let left = left(&before, since, at(9_000));
+            let whole = left_after(&before, at(9_000), self::left(&before, since, at(9_000)));
+            for left in [left, whole] {
+                assert_eq!(view.absorb_shared(left, at(9_500)), Absorbed::AskForAll);
+                assert_eq!(view.epoch(), Some(ledger.epoch()));
+            }
         }
         assert_eq!(
             view.lag(at(9_500), Milliseconds::new(1_500)),
@@ -549,28 +541,142 @@ mod tests {
     #[test]
     fn an_answer_that_is_not_what_its_label_says_is_not_taken() {
         let mut view = view_of(&authority(1, 1), at(1_000));
-        let (label, _) = left(&authority(1, 3), Some(1), at(9_000));
         for other in [
             delta(&authority(1, 2), 1),
             delta(&authority(2, 3), 1),
             Update::Snapshot(authority(1, 3)),
         ] {
-            let taken = view.absorb_shared(&label, other, at(9_500), REFRESH);
-            assert_eq!(taken, Absorbed::AskForAll);
+            let left = Left {
+                news: Some(other),
+                ..left(&authority(1, 3), 1, at(9_000))
+            };
+            assert_eq!(view.absorb_shared(left, at(9_500)), Absorbed::AskForAll);
             assert_eq!(view.epoch().unwrap().sequence, Sequence::new(1));
         }
+        let mut empty = View::default();
+        let left = left_after(
+            &authority(1, 2),
+            at(9_000),
+            left(&authority(1, 3), 1, at(9_000)),
+        );
+        let (label, _) = left.whole.unwrap();
+        let whole = Some((label, authority(1, 3)));
+        let left = Left { whole, ..left };
+        assert_eq!(empty.absorb_shared(left, at(9_500)), Absorbed::AskForAll);
+        assert_eq!(empty.epoch(), None);
     }
 
     #[test]
-    fn an_empty_view_takes_the_whole_ledger_from_another_isolate() {
+    fn an_empty_view_takes_the_whole_ledger_and_the_news_after_it_and_is_as_old_as_those() {
         let mut view = View::default();
-        let (label, update) = left(&authority(1, 3), Some(1), at(9_000));
-        assert_eq!(view.worth(&label, at(9_100), REFRESH), Worth::Nothing);
-        let taken = view.absorb_shared(&label, update, at(9_100), REFRESH);
-        assert_eq!(taken, Absorbed::AskForAll);
-        let (label, update) = left(&authority(1, 3), None, at(9_000));
-        let taken = view.absorb_shared(&label, update, at(9_100), REFRESH);
-        assert_eq!(taken, Absorbed::Taken);
-        assert_eq!(view.epoch(), Some(label.head));
+        let news = || left(&authority(1, 3), 2, at(9_000));
+        assert_eq!(
+            view.worth(&news().label, at(9_100)),
+            Worth::BringsAfterWhole
+        );
+        assert_eq!(view.absorb_shared(news(), at(9_100)), Absorbed::AskForAll);
+        assert_eq!(view.epoch(), None);
+        let left = left_after(&authority(1, 2), at(2_000), news());
+        assert_eq!(view.absorb_shared(left, at(9_100)), Absorbed::Taken);
+        assert_eq!(view.epoch(), Some(authority(1, 3).epoch()));
+        assert_eq!(view.lag(at(9_100), Milliseconds::new(200)), Lag::Within);
+    }
+
+    #[test]
+    fn a_whole_ledger_that_was_left_with_its_news_is_all_there_is_to_take() {
+        for (whole_at, age) in [(9_000, 200), (9_050, 200), (8_000, 200)] {
+            let mut view = View::default();
+            let news = left(&authority(1, 3), 3, at(9_000));
+            let left = left_after(&authority(1, 3), at(whole_at), news);
+            assert_eq!(view.absorb_shared(left, at(9_100)), Absorbed::Taken);
+            assert_eq!(view.age(at(9_100)), Some(Milliseconds::new(age)));
+        }
+        // One that is ahead of them is no older for it, and no younger.
+        let mut view = View::default();
+        let news = left(&authority(1, 3), 2, at(9_000));
+        let left = left_after(&authority(1, 4), at(9_050), news);
+        assert_eq!(view.absorb_shared(left, at(9_100)), Absorbed::AskForAll);
+        assert_eq!(view.epoch(), Some(authority(1, 4).epoch()));
+        assert_eq!(view.age(at(9_100)), Some(Milliseconds::new(200)));
+    }
+
+    #[test]
+    fn a_whole_ledger_without_its_news_is_as_old_as_it_says() {
+        let mut view = View::default();
+        let left = Left {
+            news: None,
+            ..left_after(
+                &authority(1, 2),
+                at(2_000),
+                left(&authority(1, 3), 2, at(9_000)),
+            )
+        };
+        assert_eq!(view.absorb_shared(left, at(9_100)), Absorbed::AskForAll);
+        assert_eq!(view.ask(at(9_100)).since, Some(authority(1, 2).epoch()));
+        let age = Milliseconds::new(7_200);
+        assert_eq!(view.lag(at(9_100), BOUND), Lag::Beyond(age));
+    }
+
+    #[test]
+    fn the_age_of_a_lost_history_is_not_that_of_the_one_which_replaced_it() {
+        let mut view = view_of(&authority(1, 5), at(8_000));
+        let left = Left {
+            news: None,
+            ..left_after(
+                &authority(2, 2),
+                at(2_000),
+                left(&authority(2, 3), 2, at(9_000)),
+            )
+        };
+        assert_eq!(view.absorb_shared(left, at(9_100)), Absorbed::AskForAll);
+        assert_eq!(view.epoch(), Some(authority(2, 2).epoch()));
+        let age = Milliseconds::new(7_200);
+        assert_eq!(view.lag(at(9_100), BOUND), Lag::Beyond(age));
+    }
+
+    #[test]
+    fn what_lies_there_of_a_lost_history_does_not_bring_it_back() {
+        let mut view = view_of(&authority(2, 1), at(8_000));
+        let old = left_after(
+            &authority(1, 5),
+            at(9_000),
+            left(&authority(1, 5), 5, at(7_900)),
+        );
+        assert_eq!(view.absorb_shared(old, at(9_100)), Absorbed::AskForAll);
+        assert_eq!(view.epoch(), Some(authority(2, 1).epoch()));
+    }
+
+    #[test]
+    fn the_whole_ledger_for_others_is_as_old_as_the_view_and_leads_to_the_news() {
+        let mut view = view_of(&authority(1, 3), at(8_000));
+        let news = left(&authority(1, 4), 3, at(9_000)).label;
+        let (label, bytes) = view.whole(&news, at(9_500)).unwrap();
+        assert_eq!((label.asked_at, label.from), (at(8_000), None));
+        assert_eq!(label.head, authority(1, 3).epoch());
+        let Ok(Update::Snapshot(ledger)) = Update::decode(&bytes, LedgerLimits::default()) else {
+            panic!("it is the whole ledger");
+        };
+        let left = Left {
+            whole: Some((label, ledger)),
+            ..left(&authority(1, 4), 3, at(9_000))
+        };
+        let mut other = View::default();
+        assert_eq!(other.absorb_shared(left, at(9_600)), Absorbed::Taken);
+        let later = self::left(&authority(1, 6), 5, at(9_000)).label;
+        assert_eq!(view.whole(&later, at(9_500)), None);
+        assert_eq!(View::default().whole(&news, at(9_500)), None);
+    }
+
+    #[test]
+    fn what_others_learn_after_a_failure_ends_the_outage_here() {
+        let mut view = view_of(&authority(1, 1), at(1_000));
+        let question = view.ask(at(7_000));
+        view.fail(question, at(9_000));
+        let early = left(&authority(1, 1), 1, at(8_500));
+        assert_eq!(view.absorb_shared(early, at(9_100)), Absorbed::Taken);
+        assert_eq!(view.plan(BOUNDS, at(14_000)), Refresh::Behind);
+        let late = left(&authority(1, 1), 1, at(9_050));
+        assert_eq!(view.absorb_shared(late, at(9_200)), Absorbed::Taken);
+        assert_eq!(view.plan(BOUNDS, at(14_001)), Refresh::First);
     }
 }

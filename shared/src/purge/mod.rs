@@ -9,12 +9,14 @@
 
 pub mod audit;
 pub mod auth;
+pub mod bulletin;
 pub mod compat;
 mod entry;
 mod epoch;
 mod ledger;
 mod marks;
 mod pattern;
+pub mod refresh;
 mod replica;
 mod scope;
 pub mod token;

@@ -88,6 +88,9 @@ pub(crate) const CPU_REFRESH: f64 = 0.1;
 pub(crate) const CPU_RECORD: f64 = 0.001;
 pub(crate) const CPU_BYTE: f64 = 0.000_01;
 
+/// And for each byte that is only copied.
+const CPU_COPIED: f64 = 0.000_001;
+
 impl Price {
     /// What so many a second cost in a month.
     fn monthly(&self, per_second: f64) -> f64 {
@@ -105,7 +108,8 @@ impl Bill {
         let calls = f64::from(scenario.purges.per_second) / f64::from(scenario.purges.in_a_call);
         let cpu = figures.refreshes_per_second * CPU_REFRESH
             + figures.records_applied_per_second * CPU_RECORD
-            + figures.snapshot_bytes_applied_per_second * CPU_BYTE;
+            + figures.snapshot_bytes_applied_per_second * CPU_BYTE
+            + figures.bytes_copied_per_second * CPU_COPIED;
         Self {
             object_requests: OBJECT_REQUESTS.monthly(sum(|object| object.requests_per_second)),
             object_duration: OBJECT_DURATION.monthly(sum(|object| object.count as f64 * GIGABYTES)),

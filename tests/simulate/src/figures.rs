@@ -25,7 +25,12 @@ pub(crate) struct Figures {
     /// Times an isolate brought its view up to date, and records it took over thereby.
     pub(crate) refreshes_per_second: f64,
     pub(crate) records_applied_per_second: f64,
+    /// Bytes of whole ledgers that isolates took over, or encoded for others.
     pub(crate) snapshot_bytes_applied_per_second: f64,
+    /// Bytes of answers put together that isolates copied to find what they had missed.
+    pub(crate) bytes_copied_per_second: f64,
+    /// Whole ledgers that isolates encoded for others.
+    pub(crate) snapshots_left_per_second: f64,
     pub(crate) shared_percent: f64,
     /// After an outage: seconds from its end until the last request that was answered beyond the bound, or after more
     /// than a second; none if there was none.

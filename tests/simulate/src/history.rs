@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use terrace_shared::purge::refresh::Telling;
 use terrace_shared::purge::{
     Epoch, Incarnation, Ledger, LedgerLimits, Purge, PurgeMode, Record, Scope, Sequence, Update,
 };
@@ -13,6 +14,7 @@ use crate::network::Dice;
 /// Every purge of the simulation in its place.
 pub(crate) struct History {
     ledger: Ledger,
+    at_beginning: Ledger,
     /// Surrogate keys in use; where the ledger stood when the simulation began.
     keys: u64,
     before: u64,
@@ -59,6 +61,7 @@ impl History {
         let before = ledger.epoch().sequence.as_u64();
         let whole = length(&Update::Snapshot(ledger.clone()).encode());
         Self {
+            at_beginning: ledger.clone(),
             ledger,
             keys,
             before,
@@ -126,10 +129,12 @@ impl History {
         }
     }
 
-    /// Whether the records after `since` are sent one by one, as `Authority::updates` decides.
-    pub(crate) fn answers_with_records(since: u64, head: u64, most_in_delta: u64) -> bool {
-        let forgotten = head.saturating_sub(Self::KEPT);
-        since >= forgotten && head.saturating_sub(since) <= most_in_delta
+    /// Whether the records after `since` are sent one by one, as the edge's `Authority::updates` decides.
+    pub(crate) fn answers_with_records(&self, since: u64, head: u64) -> bool {
+        let is_kept = since >= head.saturating_sub(Self::KEPT);
+        let length = self.delta_bytes(since, head).as_u64() as usize;
+        let telling = Telling::of(head - since, length, self.ledger.mark_count());
+        is_kept && telling == Telling::Records
     }
 
     /// How long the records after `since` up to `head` are, as bytes.
@@ -157,6 +162,22 @@ impl History {
     /// The whole ledger as it travels.
     pub(crate) fn snapshot(&self) -> Rc<[u8]> {
         Update::Snapshot(self.ledger.clone()).encode().into()
+    }
+
+    /// The whole ledger as it was when it stood at `head`.
+    pub(crate) fn snapshot_at(&self, head: u64) -> Rc<[u8]> {
+        if head == self.head() {
+            return self.snapshot();
+        }
+        let mut ledger = self.at_beginning.clone();
+        for entry in self
+            .records
+            .iter()
+            .take(head.saturating_sub(self.before) as usize)
+        {
+            ledger.append(entry.purge.clone());
+        }
+        Update::Snapshot(ledger).encode().into()
     }
 
     /// The records after `since` up to `head` as they travel.

@@ -1,12 +1,12 @@
 //! An isolate: a replica of the ledger, and the rules by which requests there look after it.
 //!
-//! The rules are those of the edge's `purge::view`, which only builds as a Worker; the replica and its age are
-//! the product's own. What it holds of the ledger is only how far it reaches: 15,000 whole copies would not fit
-//! here. A witness holds all of it.
+//! The rules, the replica and its age are the product's own. What it holds of the ledger is only how far it reaches:
+//! 15,000 whole copies would not fit here. A witness holds all of it.
 
 use std::collections::VecDeque;
 
-use terrace_shared::purge::{Lag, Ledger, LedgerLimits, Replica, Update};
+use terrace_shared::purge::refresh::{Asking, Bounds, Refresh};
+use terrace_shared::purge::{Epoch, Lag, Ledger, LedgerLimits, Replica, Update};
 use terrace_shared::time::{Milliseconds, TimestampMillis};
 
 use crate::clock::Moment;
@@ -20,15 +20,14 @@ pub(crate) struct Isolate {
     replica: Replica,
     /// When its view was confirmed; the replica says the same as an age.
     confirmed_at: Option<TimestampMillis>,
-    /// When the newest question was asked that is not answered yet.
-    pub(crate) asking_since: Option<TimestampMillis>,
-    /// When a question was last found to get no answer, and when that was first so; none since there has been one.
-    failed_at: Option<TimestampMillis>,
+    /// What came of its questions.
+    pub(crate) asking: Asking,
+    /// Since when requests are answered beyond the bound, as nobody answers; none since there has been an answer.
     failing_since: Option<Moment>,
     /// All questions that are not answered yet.
     open: Vec<TimestampMillis>,
-    /// From which age on it refreshes its view: what is configured, and some more so that not all ask at once.
-    pub(crate) refresh_after: Milliseconds,
+    /// How old its view may be: what is configured, and some more before it refreshes, so that not all ask at once.
+    pub(crate) bounds: Bounds,
     /// When requests came that wait for a younger view, the oldest first.
     pub(crate) waiting: VecDeque<Moment>,
     /// The last request that is known to have been answered by this view.
@@ -40,37 +39,17 @@ pub(crate) struct Isolate {
     pub(crate) witness: Option<Box<Replica>>,
 }
 
-/// What a request must do about the view before it uses it (`view::Refresh`).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[must_use]
-pub(crate) enum Refresh {
-    NotNeeded,
-    Behind,
-    Soon,
-    First,
-}
-
 impl Isolate {
-    /// A question without an answer is given up after this long (`View::PATIENCE`).
-    pub(crate) const PATIENCE: Milliseconds = Milliseconds::new(2_000);
-
-    /// For how long after a failure no request waits for an answer (`View::OUTAGE`).
-    const OUTAGE: Milliseconds = Milliseconds::new(10_000);
-
-    /// How long a request beyond the bound looks for the answer to another's question (`View::COURTESY`).
-    pub(crate) const COURTESY: Milliseconds = Milliseconds::new(200);
-
-    pub(crate) fn new(data_centre: u16, rate: f64, refresh_after: Milliseconds) -> Self {
+    pub(crate) fn new(data_centre: u16, rate: f64, bounds: Bounds) -> Self {
         Self {
             data_centre,
             rate,
             replica: Replica::default(),
             confirmed_at: None,
-            asking_since: None,
-            failed_at: None,
+            asking: Asking::default(),
             failing_since: None,
             open: Vec::new(),
-            refresh_after,
+            bounds,
             waiting: VecDeque::new(),
             answered_at: None,
             draws: 0,
@@ -86,88 +65,48 @@ impl Isolate {
             draws: self.draws + 1,
             life: self.life + 1,
             witness,
-            ..Self::new(self.data_centre, self.rate, self.refresh_after)
+            ..Self::new(self.data_centre, self.rate, self.bounds)
         };
     }
 
     /// What a request at `now` does.
-    pub(crate) fn plan(&self, now: Moment, bound: Milliseconds) -> Refresh {
+    pub(crate) fn plan(&self, now: Moment) -> Refresh {
         let now = now.timestamp();
-        let asked_within = |length| {
-            self.asking_since
-                .is_some_and(|since| now.saturating_since(since) < length)
-        };
-        match self.replica.lag(now, bound) {
-            Lag::Beyond(_) | Lag::Unknown if self.is_out(now) => {
-                if asked_within(Self::PATIENCE) {
-                    Refresh::NotNeeded
-                } else {
-                    Refresh::Behind
-                }
-            }
-            Lag::Beyond(_) | Lag::Unknown if asked_within(Self::COURTESY) => Refresh::Soon,
-            Lag::Beyond(_) | Lag::Unknown => Refresh::First,
-            Lag::Within if self.replica.lag(now, self.refresh_after) == Lag::Within => {
-                Refresh::NotNeeded
-            }
-            Lag::Within if asked_within(Self::PATIENCE) => Refresh::NotNeeded,
-            Lag::Within => Refresh::Behind,
-        }
+        let age = self.replica.view_age(now);
+        self.asking.plan(age, self.bounds, now)
     }
 
     /// From when on a request would find something to do about the view.
-    pub(crate) fn due(&self, now: Moment, bound: Milliseconds) -> Moment {
-        let later =
-            |due: TimestampMillis| Moment::of(due.saturating_add(Milliseconds::new(1))).max(now);
-        if !self.is_within(now, bound) {
-            return match (self.failed_at, self.asking_since) {
-                (Some(failed), Some(since)) if self.is_out(now.timestamp()) => {
-                    let given_up = since.saturating_add(Self::PATIENCE);
-                    later(given_up.min(failed.saturating_add(Self::OUTAGE)))
-                }
-                _ => now,
-            };
-        }
-        let confirmed_at = self.confirmed_at.unwrap_or_default();
-        let beyond = confirmed_at.saturating_add(bound);
-        let due = match self.asking_since {
-            Some(since) => since.saturating_add(Self::PATIENCE).min(beyond),
-            None => confirmed_at.saturating_add(self.refresh_after).min(beyond),
-        };
-        later(due)
+    pub(crate) fn due(&self, now: Moment) -> Moment {
+        let due = self
+            .asking
+            .due(self.confirmed_at, self.bounds, now.timestamp());
+        Moment::of(due).max(now)
     }
 
-    /// Notes that a question got no answer, or none that helps.
-    pub(crate) fn fail(&mut self, now: Moment) {
-        self.failed_at = Some(now.timestamp());
+    /// Notes that the question of `asked` got no answer, or none that helps; `lot` is drawn for the next one.
+    pub(crate) fn fail(&mut self, asked: TimestampMillis, now: Moment, lot: u8) {
+        self.asking.fail(asked, now.timestamp());
+        self.asking.draw(lot);
         self.failing_since = self.failing_since.or(Some(now));
     }
 
-    /// Since when questions get no answer; asked once there is one again.
+    /// Since when requests are answered beyond the bound; asked once there is a view within it again.
     pub(crate) fn end_failing(&mut self) -> Option<Moment> {
-        self.failed_at = None;
         self.failing_since.take()
-    }
-
-    /// Whether requests go on without an answer.
-    pub(crate) fn is_out(&self, now: TimestampMillis) -> bool {
-        self.failed_at
-            .is_some_and(|at| now.saturating_since(at) < Self::OUTAGE)
     }
 
     /// Notes that a question is asked at `now`.
     pub(crate) fn ask(&mut self, now: Moment) -> TimestampMillis {
         let asked = now.timestamp();
-        self.asking_since = Some(asked);
+        self.asking.ask(asked);
         self.open.push(asked);
         asked
     }
 
     /// Whether the question of `asked` waits for an answer; it does not from now on.
     pub(crate) fn close(&mut self, asked: TimestampMillis) -> bool {
-        if self.asking_since == Some(asked) {
-            self.asking_since = None;
-        }
+        self.asking.give_up(asked);
         match self.open.iter().position(|open| *open == asked) {
             Some(place) => {
                 self.open.swap_remove(place);
@@ -212,13 +151,16 @@ impl Isolate {
         self.confirmed_at
     }
 
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
+        self.replica.epoch()
+    }
+
     pub(crate) fn is_within(&self, now: Moment, bound: Milliseconds) -> bool {
         self.replica.lag(now.timestamp(), bound) == Lag::Within
     }
 
-    /// How old its view is; without one, older than any bound.
-    pub(crate) fn age(&self, now: Moment) -> Milliseconds {
-        let age = self.replica.view_age(now.timestamp());
-        age.unwrap_or(Milliseconds::new(u64::MAX))
+    /// How old its view is; none while there is none.
+    pub(crate) fn age(&self, now: Moment) -> Option<Milliseconds> {
+        self.replica.view_age(now.timestamp())
     }
 }

@@ -38,7 +38,7 @@ struct Arguments {
     /// Put the tables between their marks in this file instead of printing them.
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
-    /// Only this table: steady, cost, delta, capacity or incidents.
+    /// Only this table: answer, steady, cost, capacity or incidents.
     #[arg(long, value_name = "TABLE")]
     only: Option<String>,
     /// Print a line of JSON for each scenario instead.

@@ -49,6 +49,9 @@ impl Object {
     /// A byte to be encoded and sent, in nanoseconds.
     const BYTE_NANOSECONDS: u64 = 10;
 
+    /// A byte that has been encoded, to be copied and sent.
+    const SENT_BYTE_NANOSECONDS: u64 = 1;
+
     /// Who would wait longer is refused ("overloaded").
     const LONGEST_QUEUE: Span = Span::seconds(10);
 
@@ -73,6 +76,16 @@ impl Object {
 
     /// Takes a request that comes at `now` and is answered with so many bytes.
     pub(crate) fn serve(&mut self, now: Moment, answer: ByteCount) -> Turn {
+        self.serve_for(now, answer, encoding(answer))
+    }
+
+    /// Takes one that is answered with bytes which have been encoded already.
+    pub(crate) fn serve_encoded(&mut self, now: Moment, answer: ByteCount) -> Turn {
+        let sending = answer.as_u64() * Self::SENT_BYTE_NANOSECONDS / 1_000;
+        self.serve_for(now, answer, Span::micros(sending))
+    }
+
+    fn serve_for(&mut self, now: Moment, answer: ByteCount, work: Span) -> Turn {
         let queued = self.free_at.since(now);
         let counted = self.is_counted(now);
         if counted {
@@ -85,7 +98,7 @@ impl Object {
             self.usage.refused += u64::from(counted);
             return Turn::Refused;
         }
-        let cost = Self::REQUEST.plus(encoding(answer));
+        let cost = Self::REQUEST.plus(work);
         if counted {
             self.usage.bytes += answer.as_u64();
             self.usage.queued.saturating_record(queued.as_micros());

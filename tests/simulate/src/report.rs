@@ -22,7 +22,7 @@ pub(crate) enum Output {
 /// The report could not be written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReportError {
-    #[error("there is no table {name:?}: steady, cost, delta, capacity and incidents are")]
+    #[error("there is no table {name:?}: answer, steady, cost, capacity and incidents are")]
     NoSuchTable { name: String },
     #[error("{}: {source}", path.display())]
     File {
@@ -134,7 +134,7 @@ fn json(table: &str, scenario: &Scenario, figures: &Figures) -> String {
         "purges_per_second": scenario.purges.per_second,
         "scopes_in_a_call": scenario.purges.in_a_call,
         "sharing": sharing(scenario.sharing),
-        "most_in_delta": scenario.most_in_delta,
+        "keys": scenario.keys,
         "figures": figures,
         "dollars_a_month": Bill::of(scenario, figures),
     })
@@ -168,6 +168,7 @@ fn prices() -> String {
 fn render(table: &Table, figures: &[Figures]) -> String {
     type Row = fn(&Scenario, &Figures) -> Vec<String>;
     let (head, row): (&[&str], Row) = match table.kind {
+        Kind::Answer => (&ANSWER, answer),
         Kind::Steady => (&STEADY, steady),
         Kind::Cost => (&COST, cost),
         Kind::Capacity => (&CAPACITY, capacity),
@@ -178,6 +179,34 @@ fn render(table: &Table, figures: &[Figures]) -> String {
         text.extend(["| ", &row(scenario, figures).join(" | "), " |\n"]);
     }
     text
+}
+
+const ANSWER: [&str; 6] = [
+    "purges/s",
+    "keys",
+    "requests/s at the object",
+    "busy",
+    "longest in its queue, of 99 in 100",
+    "enough, with a margin",
+];
+
+fn answer(scenario: &Scenario, figures: &Figures) -> Vec<String> {
+    /// A margin is what is left above this load.
+    const MOST_BUSY_PERCENT: f64 = 70.0;
+    let object = &figures.authority;
+    let is_refused = object.refused_per_second > 0.0;
+    vec![
+        purges(scenario),
+        scenario.keys.to_string(),
+        format!("{:.0}", object.requests_per_second),
+        percent(object.busy_percent),
+        time(object.queued.p99),
+        match object.busy_percent {
+            _ if is_refused => "no: questions are refused".to_owned(),
+            busy if busy > MOST_BUSY_PERCENT => "no margin".to_owned(),
+            _ => "yes".to_owned(),
+        },
+    ]
 }
 
 const STEADY: [&str; 10] = [
@@ -244,12 +273,12 @@ const CAPACITY: [&str; 10] = [
     "asks",
     "traffic",
     "purges/s",
-    "keys, records in a delta",
+    "keys",
     "requests/s at the authority",
     "busy",
     "queue p99",
     "refused/s",
-    "snapshots/s",
+    "whole ledgers/s: from it, from isolates",
     "purge → last old answer: p50, p99, max",
 ];
 
@@ -258,12 +287,15 @@ fn capacity(scenario: &Scenario, figures: &Figures) -> Vec<String> {
         sharing(scenario.sharing).to_owned(),
         traffic(scenario.traffic).to_owned(),
         purges(scenario),
-        format!("{}, {}", scenario.keys, scenario.most_in_delta),
+        scenario.keys.to_string(),
         format!("{:.0}", figures.authority.requests_per_second),
         percent(figures.authority.busy_percent),
         time(figures.authority.queued.p99),
         format!("{:.0}", figures.authority.refused_per_second),
-        format!("{:.1}", figures.authority.snapshots_per_second),
+        format!(
+            "{:.1}, {:.1}",
+            figures.authority.snapshots_per_second, figures.snapshots_left_per_second
+        ),
         quantiles(&figures.visible),
     ]
 }
@@ -271,7 +303,7 @@ fn capacity(scenario: &Scenario, figures: &Figures) -> Vec<String> {
 const INCIDENT: [&str; 9] = [
     "what",
     "asks",
-    "data centres",
+    "traffic",
     "peak requests/s at one object",
     "requests that waited",
     "their wait: p50, p99, max",
@@ -288,9 +320,10 @@ fn incident(scenario: &Scenario, figures: &Figures) -> Vec<String> {
                 format!("outage of {:.0} s, wakes in {to}", length.as_seconds())
             }
             Incident::Deployment => "deployment".to_owned(),
+            Incident::ColdStart => "all begin anew, without entries".to_owned(),
         },
         sharing(scenario.sharing).to_owned(),
-        scenario.data_centres.to_string(),
+        traffic(scenario.traffic).to_owned(),
         busiest(figures).1.to_string(),
         percent(figures.waited_percent),
         quantiles(&figures.waits),
@@ -326,8 +359,7 @@ fn busiest(figures: &Figures) -> (f64, u64, f64) {
 const fn sharing(sharing: Sharing) -> &'static str {
     match sharing {
         Sharing::None => "each isolate",
-        Sharing::Entry => "one of a data centre",
-        Sharing::Together => "the same, kept together",
+        Sharing::Shared => "one of a data centre",
         Sharing::Regional => "a regional replica",
     }
 }

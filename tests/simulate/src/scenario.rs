@@ -1,5 +1,6 @@
 //! What is simulated: how large, how busy, how it shares, and what goes wrong.
 
+use terrace_shared::purge::refresh::Bounds;
 use terrace_shared::time::Milliseconds;
 
 use crate::clock::Span;
@@ -15,12 +16,8 @@ pub(crate) struct Scenario {
     /// Surrogate keys in use, each of which has been purged before: 24 bytes each of a whole ledger.
     pub(crate) keys: u64,
     pub(crate) sharing: Sharing,
-    /// Most records that the authority sends one by one (`Authority::MOST_IN_DELTA`).
-    pub(crate) most_in_delta: u64,
-    /// Older than this, a view is refreshed behind an answer.
-    pub(crate) refresh_after: Milliseconds,
-    /// Older than this, it is refreshed first.
-    pub(crate) bound: Milliseconds,
+    /// How old views may be.
+    pub(crate) bounds: Bounds,
     pub(crate) incident: Incident,
     /// How long is measured, after a time that is not.
     pub(crate) measured: Span,
@@ -56,13 +53,9 @@ pub(crate) struct Purges {
 pub(crate) enum Sharing {
     /// Every isolate asks the authority.
     None,
-    /// An entry in the data centre's Cache API holds the newest answer; who finds it too old says in another that he
-    /// asks, and asks. This is what the edge does (`purge::sharing`).
-    Entry,
-    /// As [`Self::Entry`], but answers are kept together for a minute, whole ledgers in an entry of their own, a claim
-    /// lasts as long as a question may take, and an answer may have 10,000 records. The simulation recommends this.
-    Together,
-    /// As [`Self::Together`], but it is the region's replica that is asked, and the authority pushes to that.
+    /// One of a data centre asks; the others find what it learnt in the Cache API. This is what the edge does.
+    Shared,
+    /// As [`Self::Shared`], but it is the region's replica that is asked, and the authority pushes to that.
     Regional,
 }
 
@@ -77,6 +70,8 @@ pub(crate) enum Incident {
     },
     /// Every isolate is replaced within half a minute, as by a deployment.
     Deployment,
+    /// Every isolate is replaced within a second, and what lay in the Cache API is gone.
+    ColdStart,
 }
 
 /// A rule broken on purpose, which only tests do.
@@ -104,12 +99,10 @@ impl Scenario {
             },
             keys: 50_000,
             sharing,
-            most_in_delta: match sharing {
-                Sharing::None | Sharing::Entry => 1_000,
-                Sharing::Together | Sharing::Regional => 10_000,
+            bounds: Bounds {
+                refresh_after: Milliseconds::new(1_000),
+                bound: Milliseconds::new(5_000),
             },
-            refresh_after: Milliseconds::new(1_000),
-            bound: Milliseconds::new(5_000),
             incident: Incident::None,
             measured: Span::seconds(12),
             mistake: Mistake::None,

@@ -5,10 +5,14 @@ mod measure;
 mod objects;
 mod requests;
 
-use terrace_shared::time::{Milliseconds, TimestampMillis};
+use std::rc::Rc;
+
+use terrace_shared::purge::bulletin::{self, Label};
+use terrace_shared::purge::refresh::{Bounds, Urgency};
+use terrace_shared::time::TimestampMillis;
 
 use crate::clock::{Moment, Span};
-use crate::data_centre::{DataCentre, Shared};
+use crate::data_centre::{DataCentre, Shared, Whole};
 use crate::figures::Figures;
 use crate::history::{History, News};
 use crate::isolate::Isolate;
@@ -44,6 +48,8 @@ struct Simulation<'a> {
     mirrors: Vec<Mirror>,
     /// When the authority last pushed.
     pushed: (u64, Moment),
+    /// Where the authority stood when it last encoded the whole ledger.
+    encoded: Option<u64>,
     measures: Measures,
 }
 
@@ -60,16 +66,20 @@ enum Event {
         isolate: usize,
         draw: u32,
     },
-    /// An isolate reads its data centre's entries, for the question it asked at that time, and not for the first time.
-    Look(Who, TimestampMillis, u8),
+    /// An isolate reads its data centre's entries, for the question it asked at that time, after so many other looks.
+    Look(Who, TimestampMillis, Urgency, usize),
+    /// An isolate that found nothing there asks an object.
+    Ask(Who, TimestampMillis),
     /// A question reaches an object.
     Arrive(Box<Question>),
     /// An answer reaches its isolate; none if the object refused.
     Answer(Box<Question>, Option<Box<Shared>>),
-    /// An entry can be read by others.
-    Put {
+    /// An answer can be read by others.
+    Put(Who, Box<Leaving>),
+    /// The whole ledger can.
+    PutWhole {
         data_centre: usize,
-        shared: Box<Shared>,
+        whole: Box<Whole>,
     },
     /// Requests that looked for another's answer ask themselves.
     Courtesy(Who, TimestampMillis),
@@ -101,10 +111,21 @@ enum Event {
         isolate: usize,
         life: u32,
     },
+    /// What lies in the Cache API is not read any more.
+    Empty,
     /// The authority answers again.
     Wake {
         region: Region,
     },
+}
+
+/// An answer on its way to the other isolates of a data centre.
+struct Leaving {
+    data_centre: usize,
+    label: Label,
+    length: usize,
+    /// The whole ledger's bytes, if it is that and a witness will read them.
+    whole: Option<Rc<[u8]>>,
 }
 
 /// A question on its way.
@@ -155,6 +176,7 @@ impl<'a> Simulation<'a> {
             objects,
             mirrors,
             pushed,
+            encoded: None,
             measures: Measures::new(scenario),
         };
         simulation.settle();
@@ -181,14 +203,15 @@ impl<'a> Simulation<'a> {
                 watched.push(region);
             }
             self.data_centres.push(centre);
+            self.settle_entries(usize::from(number));
             let rates = scenario
                 .traffic
                 .per_isolate(scenario.data_centres, scenario.isolates_each);
             let rate = rates[usize::from(number)];
             for place in 0..scenario.isolates_each {
-                let refresh_after = self.refresh_after();
-                let mut isolate = Isolate::new(number, rate, refresh_after);
-                let age = Span::from(refresh_after)
+                let bounds = self.draw_bounds();
+                let mut isolate = Isolate::new(number, rate, bounds);
+                let age = Span::from(bounds.refresh_after)
                     .times(self.dice.fraction())
                     .plus(self.dice.wait(rate))
                     .min(Span::seconds(60));
@@ -211,6 +234,26 @@ impl<'a> Simulation<'a> {
         }
     }
 
+    /// Puts the whole ledger where the isolates of a data centre find it, some time ago.
+    fn settle_entries(&mut self, number: usize) {
+        let age = Span::from(bulletin::KEPT).times(self.dice.fraction());
+        let put_at = Moment::BEGIN.before(age);
+        let here = self.history.beginning();
+        let centre = &mut self.data_centres[number];
+        let label = Label {
+            asked_at: put_at.timestamp(),
+            from: None,
+            head: self.history.epoch(here),
+        };
+        let bytes = centre.has_witness.then(|| self.history.snapshot_at(here));
+        let whole = Whole { label, bytes };
+        if self.scenario.sharing != Sharing::None {
+            centre.put_whole(whole, put_at);
+            let missing = centre.put(label, 0, Moment::BEGIN);
+            debug_assert_eq!(missing, None);
+        }
+    }
+
     /// Schedules what begins by itself.
     fn begin(&mut self) {
         for isolate in 0..self.isolates.len() {
@@ -228,9 +271,15 @@ impl<'a> Simulation<'a> {
             Incident::Outage { length, to } => {
                 self.later(incident.plus(length), Event::Wake { region: to });
             }
-            Incident::Deployment => {
+            Incident::Deployment | Incident::ColdStart => {
+                let lasts = if self.scenario.incident == Incident::ColdStart {
+                    self.later(incident, Event::Empty);
+                    Span::seconds(1)
+                } else {
+                    Span::seconds(30)
+                };
                 for isolate in 0..self.isolates.len() {
-                    let wait = incident.plus(Span::seconds(30).times(self.dice.fraction()));
+                    let wait = incident.plus(lasts.times(self.dice.fraction()));
                     self.later(wait, Event::Restart { isolate, life: 0 });
                 }
             }
@@ -240,13 +289,14 @@ impl<'a> Simulation<'a> {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Request { isolate, draw } => self.on_request(isolate, draw),
-            Event::Look(who, asked, looks) => self.on_look(who, asked, looks),
+            Event::Look(who, asked, urgency, looks) => self.on_look(who, asked, urgency, looks),
+            Event::Ask(who, asked) => self.on_ask(who, asked),
             Event::Arrive(question) => self.on_arrive(question),
             Event::Answer(question, answer) => self.on_answer(&question, answer),
-            Event::Put {
-                data_centre,
-                shared,
-            } => self.on_put(data_centre, *shared),
+            Event::Put(who, leaving) => self.on_put(who, *leaving),
+            Event::PutWhole { data_centre, whole } => {
+                self.data_centres[data_centre].put_whole(*whole, self.now);
+            }
             Event::Courtesy(who, asked) => self.on_courtesy(who, asked),
             Event::Patience(who, asked) => self.on_failure(who, asked),
             Event::Purge { arrived } => self.on_purge(arrived),
@@ -255,6 +305,7 @@ impl<'a> Simulation<'a> {
             Event::Pushed { mirror, head, sent } => self.on_pushed(mirror, head, sent),
             Event::Acknowledged { mirror, head } => self.on_acknowledged(mirror, head),
             Event::Restart { isolate, life } => self.on_restart(isolate, life),
+            Event::Empty => self.data_centres.iter_mut().for_each(DataCentre::empty),
             Event::Wake { region } => self.on_wake(region),
         }
     }
@@ -267,16 +318,17 @@ impl<'a> Simulation<'a> {
         self.schedule.add(at, event);
     }
 
-    /// From which age on an isolate refreshes; with sharing, spread over half an interval (`Sharing::refresh_after`).
-    fn refresh_after(&mut self) -> Milliseconds {
-        let configured = self.scenario.refresh_after.as_u64();
+    /// How old the view of an isolate may be in its next round; with sharing, a lot decides.
+    fn draw_bounds(&mut self) -> Bounds {
+        let bounds = self.scenario.bounds;
         match self.scenario.sharing {
-            Sharing::None => Milliseconds::new(configured),
-            Sharing::Entry | Sharing::Together | Sharing::Regional => {
-                let skew = DataCentre::SKEW.as_u64();
-                Milliseconds::new(configured + skew + self.dice.below(configured / 2 + 1))
-            }
+            Sharing::None => bounds,
+            Sharing::Shared | Sharing::Regional => bounds.spread(self.draw_lot()),
         }
+    }
+
+    fn draw_lot(&mut self) -> u8 {
+        u8::try_from(self.dice.below(256)).unwrap_or_default()
     }
 
     fn who(&self, isolate: usize) -> Who {
@@ -295,7 +347,7 @@ impl<'a> Simulation<'a> {
         let began = self.from.after(Self::INCIDENT);
         match self.scenario.incident {
             Incident::Outage { length, .. } => began <= self.now && self.now < began.after(length),
-            Incident::None | Incident::Deployment => false,
+            Incident::None | Incident::Deployment | Incident::ColdStart => false,
         }
     }
 }

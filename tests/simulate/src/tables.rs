@@ -15,6 +15,8 @@ pub(crate) struct Table {
 /// What a table tells of its scenarios.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
+    /// Whether one object is enough.
+    Answer,
     /// How fast, how much, how dear.
     Steady,
     /// What one object can bear.
@@ -25,7 +27,7 @@ pub(crate) enum Kind {
     Cost,
 }
 
-const SHARED: [Sharing; 3] = [Sharing::Entry, Sharing::Together, Sharing::Regional];
+const SHARED: [Sharing; 2] = [Sharing::Shared, Sharing::Regional];
 
 /// All tables, in the order of the file.
 pub(crate) fn all() -> Vec<Table> {
@@ -35,9 +37,9 @@ pub(crate) fn all() -> Vec<Table> {
         scenarios,
     };
     vec![
+        table("answer", Kind::Answer, answer()),
         table("steady", Kind::Steady, steady()),
         table("cost", Kind::Cost, costs()),
-        table("delta", Kind::Capacity, deltas()),
         table("capacity", Kind::Capacity, capacity()),
         table("incidents", Kind::Incident, incidents()),
     ]
@@ -55,6 +57,24 @@ const fn in_batches(per_second: u32) -> Purges {
         per_second,
         in_a_call: 16,
     }
+}
+
+fn answer() -> Vec<Scenario> {
+    let scenario = |purges, keys| Scenario {
+        purges,
+        keys,
+        ..Scenario::new(Sharing::Shared)
+    };
+    vec![
+        scenario(one_by_one(100), 5_000),
+        scenario(one_by_one(100), 50_000),
+        scenario(one_by_one(100), 130_000),
+        scenario(one_by_one(300), 50_000),
+        scenario(one_by_one(400), 50_000),
+        scenario(in_batches(1_000), 50_000),
+        scenario(in_batches(2_000), 50_000),
+        scenario(one_by_one(1_000), 50_000),
+    ]
 }
 
 fn steady() -> Vec<Scenario> {
@@ -96,26 +116,12 @@ fn costs() -> Vec<Scenario> {
     scenarios
 }
 
-fn deltas() -> Vec<Scenario> {
-    let entry = Scenario::new(Sharing::Entry);
-    let small = Scenario {
-        keys: 5_000,
-        ..entry.clone()
-    };
-    let idle = |most_in_delta| Scenario {
-        traffic: Traffic::Idle,
-        purges: one_by_one(300),
-        most_in_delta,
-        ..entry.clone()
-    };
-    vec![entry.clone(), small, idle(1_000), idle(10_000)]
-}
-
 fn capacity() -> Vec<Scenario> {
     let mut scenarios = Vec::new();
-    for sharing in [Sharing::Together, Sharing::Regional] {
+    for sharing in SHARED {
         for purges in [
             one_by_one(300),
+            one_by_one(400),
             one_by_one(600),
             one_by_one(1_000),
             in_batches(2_000),
@@ -138,15 +144,18 @@ fn incidents() -> Vec<Scenario> {
             to: Region::WesternEurope,
         },
         Incident::Deployment,
+        Incident::ColdStart,
     ] {
         for sharing in SHARED {
-            scenarios.push(Scenario {
-                traffic: Traffic::LongTail,
-                purges: one_by_one(10),
-                incident,
-                measured: Span::seconds(50),
-                ..Scenario::new(sharing)
-            });
+            for traffic in [Traffic::LongTail, Traffic::Busy] {
+                scenarios.push(Scenario {
+                    traffic,
+                    purges: one_by_one(10),
+                    incident,
+                    measured: Span::seconds(50),
+                    ..Scenario::new(sharing)
+                });
+            }
         }
     }
     scenarios

@@ -132,6 +132,36 @@ fn a_replica_of_nothing_or_of_another_history_gets_the_whole_ledger() {
 }
 
 #[test]
+fn the_whole_ledger_is_encoded_once_while_nothing_is_purged() {
+    let storage = Storage::default();
+    let mut authority = open(&storage, 7);
+    let whole = |authority: &mut Authority<Storage>, since| {
+        let bytes = authority.answer(since, || 9).unwrap();
+        snapshot(Update::decode(&bytes, LedgerLimits::default()).unwrap())
+    };
+    let kept_at = |authority: &Authority<Storage>| {
+        let (_, bytes) = authority.encoded.as_ref().unwrap();
+        bytes.as_ptr()
+    };
+    authority.append(purge("a"), NOW).unwrap();
+    assert_eq!(whole(&mut authority, None), epoch(7, 1));
+    let first = kept_at(&authority);
+    for since in [None, Some(epoch(6, 1))] {
+        assert_eq!(whole(&mut authority, since), epoch(7, 1));
+        assert_eq!(kept_at(&authority), first, "{since:?}");
+    }
+    // Who stands in this history is told what is new, and only that.
+    let news = authority.answer(Some(epoch(7, 1)), || 9).unwrap();
+    let news = Update::decode(&news, LedgerLimits::default()).unwrap();
+    assert!(delta(news).is_empty());
+    // A purge, and a lost tail, are in the next one.
+    authority.append(purge("b"), NOW).unwrap();
+    assert_eq!(whole(&mut authority, None), epoch(7, 2));
+    assert_eq!(whole(&mut authority, Some(epoch(7, 3))), epoch(9, 0));
+    assert_eq!(whole(&mut authority, Some(epoch(7, 2))), epoch(9, 0));
+}
+
+#[test]
 fn a_replica_that_has_seen_more_than_is_kept_begins_a_new_history() {
     let storage = Storage::default();
     let mut authority = open(&storage, 7);

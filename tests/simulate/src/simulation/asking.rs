@@ -1,60 +1,77 @@
 //! Questions on their way: to the data centre's entries, to an object, and back.
 
+use terrace_shared::purge::bulletin::Label;
+use terrace_shared::purge::refresh::{Asking, Urgency, pause_before_look};
 use terrace_shared::time::TimestampMillis;
 
 use super::measure::Measures;
-use super::{Event, Question, Simulation, Who};
+use super::{Event, Leaving, Question, Simulation, Who};
 use crate::clock::Span;
-use crate::data_centre::{DataCentre, Shared};
+use crate::data_centre::{DataCentre, Shared, Whole};
+use crate::history::News;
+use crate::object::encoding;
 #[cfg(test)]
 use crate::scenario::Mistake;
 use crate::scenario::Sharing;
 
 impl Simulation<'_> {
-    /// How often an isolate looks for the answer to another's question (`Sharing::LOOKS`), each time somewhat later.
-    const LOOK_AGAIN: Span = Span::millis(40);
-
-    /// How many looks: 0.4 s as the edge is built, 2 s where answers are kept together.
-    const fn looks(sharing: Sharing) -> u8 {
-        match sharing {
-            Sharing::None | Sharing::Entry => 5,
-            Sharing::Together | Sharing::Regional => 15,
-        }
-    }
-
-    pub(super) fn on_look(&mut self, who: Who, asked: TimestampMillis, looks: u8) {
+    /// Looks for what others have left and asks if that is not enough, as the edge's `LedgerClient::news` does.
+    pub(super) fn on_look(
+        &mut self,
+        who: Who,
+        asked: TimestampMillis,
+        urgency: Urgency,
+        looks: usize,
+    ) {
         let isolate = &self.isolates[who.isolate];
         if !self.is_alive(who) || !isolate.is_open(asked) {
             return;
         }
-        let sharing = self.scenario.sharing;
-        let refresh_after = self.scenario.refresh_after;
-        let centre = &self.data_centres[usize::from(isolate.data_centre)];
-        let mut found = centre.look(sharing, isolate.position(), refresh_after, self.now);
-        found.retain(|shared| isolate.confirmed_at() < Some(shared.confirmed_at));
-        for shared in &mut found {
+        let data_centre = usize::from(isolate.data_centre);
+        let centre = &self.data_centres[data_centre];
+        let mut found = centre.look(isolate.epoch(), isolate.age(self.now), self.now);
+        for shared in &mut found.steps {
             shared.confirmed_at = self.age_of_shared(shared.confirmed_at);
         }
-        if !found.is_empty() {
-            self.measures.note_shared(self.now);
-            self.take(who, &found);
+        let bounds = isolate.bounds;
+        if !found.steps.is_empty() {
+            self.measures.note_shared(self.now, found.copied);
+            self.take(who, &found.steps);
+            if let Some(answered_at) = found.answered_at {
+                self.isolates[who.isolate].asking.answered(answered_at);
+            }
         }
+        let wanted = match urgency {
+            Urgency::Behind => bounds.refresh_after,
+            Urgency::First => bounds.bound,
+        };
         let isolate = &mut self.isolates[who.isolate];
-        if isolate.age(self.now) <= isolate.refresh_after {
+        if isolate.is_within(self.now, wanted) {
             isolate.close(asked);
             self.draw_request(who.isolate);
             return;
         }
-        let is_waited_for = !isolate.waiting.is_empty();
-        let centre = &mut self.data_centres[usize::from(isolate.data_centre)];
-        if is_waited_for {
+        let centre = &mut self.data_centres[data_centre];
+        if centre.is_claimed(urgency, found.answered_at, self.now) {
+            let Some(pause) = pause_before_look(looks + 1) else {
+                return self.on_failure(who, asked);
+            };
+            let again = Event::Look(who, asked, urgency, looks + 1);
+            return self.later(Span::from(pause).plus(DataCentre::READ), again);
+        }
+        centre.claim(self.now);
+        self.later(DataCentre::WRITE, Event::Ask(who, asked));
+    }
+
+    /// The question that was looked for is asked now.
+    pub(super) fn on_ask(&mut self, who: Who, asked: TimestampMillis) {
+        if self.is_alive(who) && self.isolates[who.isolate].close(asked) {
+            let asked = self.isolates[who.isolate].ask(self.now);
             self.ask_object(who, asked);
-        } else if centre.is_claimed(sharing, self.now) && looks < Self::looks(sharing) {
-            let again = Self::LOOK_AGAIN.times(f64::from(looks.min(4)));
-            self.later(again, Event::Look(who, asked, looks + 1));
-        } else {
-            centre.claim(self.now.after(DataCentre::WRITE));
-            self.ask_object(who, asked);
+            if !self.isolates[who.isolate].waiting.is_empty() {
+                self.later(Span::from(Asking::COURTESY), Event::Courtesy(who, asked));
+            }
+            self.draw_request(who.isolate);
         }
     }
 
@@ -87,50 +104,117 @@ impl Simulation<'_> {
         let round_trip = self.round_trip(who);
         let wait = self.dice.one_way(round_trip);
         self.later(wait, Event::Arrive(question));
+        self.later(Span::from(Asking::PATIENCE), Event::Patience(who, asked));
     }
 
     pub(super) fn on_answer(&mut self, question: &Question, answer: Option<Box<Shared>>) {
         let who = question.who;
+        let is_given_up =
+            !self.is_alive(who) || !self.isolates[who.isolate].is_open(question.asked);
         let Some(mut answer) = answer else {
             return self.on_failure(who, question.asked);
         };
-        answer.confirmed_at = self.age_of_answer(answer.confirmed_at);
-        if self.scenario.sharing != Sharing::None {
-            let isolate = &self.isolates[who.isolate];
-            let data_centre = usize::from(isolate.data_centre);
-            let shared = answer.clone();
-            self.later(
-                DataCentre::WRITE,
-                Event::Put {
-                    data_centre,
-                    shared,
-                },
-            );
+        if is_given_up {
+            return;
         }
-        if self.is_alive(who) {
-            self.isolates[who.isolate].close(question.asked);
-            self.take(who, &[*answer]);
-            if !self.isolates[who.isolate].is_within(self.now, self.scenario.bound) {
-                self.go_on_without(who); // too old, as from a replica without a lease
+        answer.confirmed_at = self.age_of_answer(answer.confirmed_at);
+        let isolate = &mut self.isolates[who.isolate];
+        isolate.close(question.asked);
+        isolate.asking.succeed();
+        let data_centre = usize::from(isolate.data_centre);
+        if self.scenario.sharing != Sharing::None {
+            let leaving = self.leaving(data_centre, &answer);
+            self.later(DataCentre::WRITE, Event::Put(who, Box::new(leaving)));
+        }
+        self.take(who, &[*answer]);
+        if !self.isolates[who.isolate].is_within(self.now, self.scenario.bounds.bound) {
+            self.go_on_without(who, question.asked); // too old, as from a replica without a lease
+        }
+        self.draw_request(who.isolate);
+    }
+
+    fn leaving(&self, data_centre: usize, answer: &Shared) -> Leaving {
+        let (from, length, whole) = match &answer.news {
+            News::Snapshot(bytes) => (None, 0, bytes.clone()),
+            News::Delta { since } => {
+                let bytes = self.history.delta_bytes(*since, answer.head);
+                (
+                    Some(self.history.epoch(*since)),
+                    bytes.as_u64() as usize,
+                    None,
+                )
             }
-            self.draw_request(who.isolate);
+        };
+        let label = Label {
+            asked_at: answer.confirmed_at,
+            from,
+            head: self.history.epoch(answer.head),
+        };
+        Leaving {
+            data_centre,
+            label,
+            length,
+            whole,
         }
     }
 
-    pub(super) fn on_put(&mut self, data_centre: usize, shared: Shared) {
-        let shared = Shared {
-            began: self.now,
-            ..shared
+    /// An answer can be read by others, as the edge's `LedgerClient::leave` puts it.
+    pub(super) fn on_put(&mut self, who: Who, leaving: Leaving) {
+        let Leaving {
+            data_centre,
+            label,
+            length,
+            whole,
+        } = leaving;
+        let centre = &mut self.data_centres[data_centre];
+        if label.from.is_none() {
+            let whole = Whole {
+                label,
+                bytes: whole,
+            };
+            centre.put_whole(whole, self.now);
+        }
+        let Some(news) = centre.put(label, length, self.now) else {
+            return;
         };
-        let (sharing, most) = (self.scenario.sharing, self.scenario.most_in_delta);
-        self.data_centres[data_centre].put(sharing, shared, most, self.now);
+        if self.is_alive(who) {
+            self.leave_whole(who, news);
+        }
+    }
+
+    /// An isolate leaves the whole ledger as it knows it, where none leads to the answers under `news`.
+    fn leave_whole(&mut self, who: Who, news: Label) {
+        let isolate = &self.isolates[who.isolate];
+        let data_centre = usize::from(isolate.data_centre);
+        let (Some(head), Some(asked_at)) = (isolate.epoch(), isolate.confirmed_at()) else {
+            return;
+        };
+        let label = Label {
+            asked_at,
+            from: None,
+            head,
+        };
+        if !label.leads_to(&news, None) {
+            return;
+        }
+        let is_read = self.data_centres[data_centre].has_witness;
+        let bytes = is_read.then(|| self.history.snapshot_at(head.sequence.as_u64()));
+        let whole = Box::new(Whole { label, bytes });
+        let length = self.history.whole_bytes();
+        self.measures.note_encoded(self.now, length);
+        let wait = encoding(length).plus(DataCentre::WRITE);
+        self.later(wait, Event::PutWhole { data_centre, whole });
     }
 
     /// Gives an isolate what its view follows on with, and lets those go on that waited for it.
     fn take(&mut self, who: Who, found: &[Shared]) {
         let isolate = &mut self.isolates[who.isolate];
-        let last_answer =
-            Measures::last_answer(isolate, self.scenario.bound, self.now, &mut self.dice);
+        let last_answer = Measures::last_answer(
+            isolate,
+            self.scenario.bounds.bound,
+            self.now,
+            &mut self.dice,
+        );
         let mut before = None;
         for (step, shared) in found.iter().enumerate() {
             if let Some(witness) = &mut isolate.witness {
@@ -152,7 +236,7 @@ impl Simulation<'_> {
                 .note_seen(&self.history, before, here, last_answer);
         }
         isolate.answered_at = None;
-        if isolate.is_within(self.now, self.scenario.bound) {
+        if isolate.is_within(self.now, self.scenario.bounds.bound) {
             if let Some(since) = isolate.end_failing() {
                 self.measures.note_lagged(self.now, since, isolate.rate);
             }
@@ -161,7 +245,8 @@ impl Simulation<'_> {
                 isolate.answered_at = Some(self.now);
             }
         }
-        self.isolates[who.isolate].refresh_after = self.refresh_after();
+        let bounds = self.draw_bounds();
+        self.isolates[who.isolate].bounds = bounds;
     }
 
     /// From an isolate to the object that it asks and back.

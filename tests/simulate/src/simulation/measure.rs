@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use hdrhistogram::Histogram;
 use terrace_shared::key::SurrogateKey;
 use terrace_shared::purge::{EntryScopes, Fence, LedgerLimits, Replica, Scope, Update, Verdict};
-use terrace_shared::time::{Milliseconds, TimestampMillis};
+use terrace_shared::time::{ByteCount, Milliseconds, TimestampMillis};
 
 use super::Simulation;
 use crate::clock::{Moment, Span};
@@ -32,6 +32,8 @@ pub(super) struct Measures {
     shared: u64,
     records_applied: u64,
     snapshot_bytes_applied: u64,
+    bytes_copied: u64,
+    snapshots_left: u64,
     /// Calls that wait for their receipt.
     calls: VecDeque<(u64, Moment)>,
     /// When a request was last answered beyond the bound, or after more than a second.
@@ -46,7 +48,7 @@ impl Measures {
     pub(super) fn new(scenario: &Scenario) -> Self {
         let from = Moment::BEGIN.after(Simulation::WARM_UP);
         let until = from.after(scenario.measured);
-        let bound = Span::from(scenario.bound);
+        let bound = Span::from(scenario.bounds.bound);
         let purges = scenario.purges;
         let calls = u64::from(purges.per_second / purges.in_a_call.max(1));
         Self {
@@ -62,6 +64,8 @@ impl Measures {
             shared: 0,
             records_applied: 0,
             snapshot_bytes_applied: 0,
+            bytes_copied: 0,
+            snapshots_left: 0,
             calls: VecDeque::new(),
             troubled_at: None,
             checks: Checks::default(),
@@ -88,8 +92,20 @@ impl Measures {
         self.troubled_at = Some(now);
     }
 
-    pub(super) fn note_shared(&mut self, now: Moment) {
-        self.shared += u64::from(now >= self.from);
+    /// An isolate takes over what others left, so many bytes of which are answers.
+    pub(super) fn note_shared(&mut self, now: Moment, copied: usize) {
+        if now >= self.from {
+            self.shared += 1;
+            self.bytes_copied += copied as u64;
+        }
+    }
+
+    /// An isolate encodes the whole ledger for others.
+    pub(super) fn note_encoded(&mut self, now: Moment, length: ByteCount) {
+        if now >= self.from {
+            self.snapshots_left += 1;
+            self.snapshot_bytes_applied += length.as_u64();
+        }
     }
 
     pub(super) fn note_receipt(&mut self, now: Moment, arrived: Moment) {
@@ -146,7 +162,7 @@ impl Measures {
         dice: &mut Dice,
     ) -> Option<Moment> {
         let confirmed_at = isolate.confirmed_at()?;
-        let due = Moment::of(confirmed_at.saturating_add(isolate.refresh_after));
+        let due = Moment::of(confirmed_at.saturating_add(isolate.bounds.refresh_after));
         let beyond = Moment::of(confirmed_at.saturating_add(bound));
         let answered_when_due = isolate.answered_at.is_some_and(|at| at >= due);
         let ends = if answered_when_due { beyond } else { due };
@@ -281,6 +297,8 @@ impl Simulation<'_> {
             refreshes_per_second: rate(measures.refreshes),
             records_applied_per_second: rate(measures.records_applied),
             snapshot_bytes_applied_per_second: rate(measures.snapshot_bytes_applied),
+            bytes_copied_per_second: rate(measures.bytes_copied),
+            snapshots_left_per_second: rate(measures.snapshots_left),
             shared_percent: 100.0 * measures.shared as f64 / measures.refreshes.max(1) as f64,
             recovery_seconds: self.recovery(),
             checks: measures.checks,
@@ -289,7 +307,7 @@ impl Simulation<'_> {
 
     fn recovery(&self) -> Option<f64> {
         match self.scenario.incident {
-            Incident::None | Incident::Deployment => None,
+            Incident::None | Incident::Deployment | Incident::ColdStart => None,
             Incident::Outage { length, .. } => {
                 let woke = self.from.after(Self::INCIDENT).after(length);
                 let troubled = self.measures.troubled_at?;

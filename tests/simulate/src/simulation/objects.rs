@@ -5,7 +5,7 @@ use terrace_shared::time::ByteCount;
 use super::{Event, Question, Simulation};
 use crate::clock::{Moment, Span};
 use crate::data_centre::Shared;
-use crate::history::{History, News};
+use crate::history::News;
 use crate::network::Region;
 use crate::object::{Turn, encoding};
 use crate::scenario::Sharing;
@@ -59,20 +59,27 @@ impl Simulation<'_> {
         }
         let (head, confirmed_at) = self.knowledge_of(place, &question);
         let (news, bytes, rows) = self.answer_with(&question, head);
+        let is_whole = matches!(news, News::Snapshot(_));
+        let is_encoded = place == 0 && is_whole && self.encoded == Some(head);
         let object = &mut self.objects[place];
-        let answer = match object.serve(self.now, bytes) {
+        let turn = if is_encoded {
+            object.serve_encoded(self.now, bytes)
+        } else {
+            object.serve(self.now, bytes)
+        };
+        let answer = match turn {
             Turn::Done(at) => {
                 if place == 0 {
                     object.read_rows(self.now, rows);
                 }
-                if matches!(news, News::Snapshot(_)) {
+                if is_whole {
                     object.note_snapshot(self.now);
+                    self.encoded = if place == 0 { Some(head) } else { self.encoded };
                 }
                 let shared = Shared {
                     news,
                     head,
                     confirmed_at: confirmed_at.timestamp(),
-                    began: at,
                 };
                 (at, Some(Box::new(shared)))
             }
@@ -96,9 +103,8 @@ impl Simulation<'_> {
     /// What a question is answered with by an object that knows the ledger up to `head`.
     fn answer_with(&mut self, question: &Question, head: u64) -> (News, ByteCount, u64) {
         if let Some(since) = question.since {
-            let most = self.scenario.most_in_delta;
             let since = since.min(head);
-            if History::answers_with_records(since, head, most) {
+            if self.history.answers_with_records(since, head) {
                 let bytes = self.history.delta_bytes(since, head);
                 return (News::Delta { since }, bytes, head - since);
             }
@@ -106,14 +112,9 @@ impl Simulation<'_> {
         let bytes = self.history.snapshot_bytes();
         let isolate = &self.isolates[question.who.isolate];
         let centre = &self.data_centres[usize::from(isolate.data_centre)];
-        // A witness must read what the object knew; a replica's ledger is not kept apart from the authority's.
-        let may_be_read = centre.has_witness && self.scenario.sharing != Sharing::None;
-        let is_read = (isolate.witness.is_some() || may_be_read) && head == self.history.head();
-        (
-            News::Snapshot(is_read.then(|| self.history.snapshot())),
-            bytes,
-            0,
-        )
+        let is_read = isolate.witness.is_some() || centre.has_witness;
+        let snapshot = is_read.then(|| self.history.snapshot_at(head));
+        (News::Snapshot(snapshot), bytes, 0)
     }
 
     pub(super) fn draw_purge(&mut self) {

@@ -1,12 +1,12 @@
 //! Visitors' requests, and what they do about their isolate's view.
 
-use super::{Event, Simulation, Who};
-use crate::clock::Span;
-use crate::isolate::{Isolate, Refresh};
-use crate::scenario::Sharing;
+use terrace_shared::purge::refresh::{Asking, Refresh, Urgency};
 use terrace_shared::time::TimestampMillis;
 
+use super::{Event, Simulation, Who};
+use crate::clock::{Moment, Span};
 use crate::data_centre::DataCentre;
+use crate::scenario::Sharing;
 
 impl Simulation<'_> {
     /// Draws when the isolate's next request comes that may have something to do.
@@ -17,7 +17,7 @@ impl Simulation<'_> {
         let isolate = &mut self.isolates[place];
         isolate.draws += 1;
         let draw = isolate.draws;
-        let due = isolate.due(self.now, self.scenario.bound);
+        let due = isolate.due(self.now);
         let at = due.after(self.dice.wait(isolate.rate));
         if at < self.until {
             let isolate = place;
@@ -30,16 +30,16 @@ impl Simulation<'_> {
         if isolate.draws != draw {
             return;
         }
-        let bound = self.scenario.bound;
+        let bound = self.scenario.bounds.bound;
         if isolate.is_within(self.now, bound) {
             isolate.answered_at = Some(self.now); // beyond it, the policy has the origin asked
         }
-        match isolate.plan(self.now, bound) {
+        match isolate.plan(self.now) {
             Refresh::NotNeeded => {}
             Refresh::Behind => {
-                self.begin_question(place);
+                self.begin_question(place, Urgency::Behind);
             }
-            Refresh::Soon => isolate.waiting.push_back(self.now),
+            Refresh::Soon => self.wait(place),
             Refresh::First => {
                 isolate.waiting.push_back(self.now);
                 self.ask_first(place);
@@ -50,19 +50,30 @@ impl Simulation<'_> {
 
     /// A question that requests wait for.
     pub(super) fn ask_first(&mut self, place: usize) {
-        let asked = self.begin_question(place);
+        let asked = self.begin_question(place, Urgency::First);
         let courtesy = Event::Courtesy(self.who(place), asked);
-        self.later(Span::from(Isolate::COURTESY), courtesy);
+        self.later(Span::from(Asking::COURTESY), courtesy);
     }
 
-    fn begin_question(&mut self, place: usize) -> TimestampMillis {
+    /// A request that looks for the answer to another one's question, for a while.
+    fn wait(&mut self, place: usize) {
+        let isolate = &mut self.isolates[place];
+        let is_first = isolate.waiting.is_empty();
+        isolate.waiting.push_back(self.now);
+        if let Some(asked) = isolate.asking.since().filter(|_| is_first) {
+            let ends = Moment::of(asked).after(Span::from(Asking::COURTESY));
+            let courtesy = Event::Courtesy(self.who(place), asked);
+            self.at(ends.max(self.now), courtesy);
+        }
+    }
+
+    fn begin_question(&mut self, place: usize, urgency: Urgency) -> TimestampMillis {
         let asked = self.isolates[place].ask(self.now);
         let who = self.who(place);
-        self.later(Span::from(Isolate::PATIENCE), Event::Patience(who, asked));
         match self.scenario.sharing {
             Sharing::None => self.ask_object(who, asked),
-            Sharing::Entry | Sharing::Together | Sharing::Regional => {
-                self.later(DataCentre::READ, Event::Look(who, asked, 1));
+            Sharing::Shared | Sharing::Regional => {
+                self.later(DataCentre::READ, Event::Look(who, asked, urgency, 0));
             }
         }
         asked
@@ -71,7 +82,7 @@ impl Simulation<'_> {
     /// No answer yet: one of the requests that look for it asks itself.
     pub(super) fn on_courtesy(&mut self, who: Who, asked: TimestampMillis) {
         let isolate = &self.isolates[who.isolate];
-        let is_newest = isolate.asking_since == Some(asked);
+        let is_newest = isolate.asking.since() == Some(asked);
         if self.is_alive(who) && is_newest && !isolate.waiting.is_empty() {
             self.ask_first(who.isolate);
         }
@@ -82,14 +93,17 @@ impl Simulation<'_> {
         if !self.is_alive(who) || !self.isolates[who.isolate].close(asked) {
             return;
         }
-        self.go_on_without(who);
+        self.go_on_without(who, asked);
         self.draw_request(who.isolate);
     }
 
     /// There is no answer, or none that helps: requests go on with what is known, although that is beyond the bound.
-    pub(super) fn go_on_without(&mut self, who: Who) {
+    pub(super) fn go_on_without(&mut self, who: Who, asked: TimestampMillis) {
+        let lot = self.draw_lot();
+        let bounds = self.draw_bounds();
         let isolate = &mut self.isolates[who.isolate];
-        isolate.fail(self.now);
+        isolate.bounds = bounds;
+        isolate.fail(asked, self.now, lot);
         for came in std::mem::take(&mut isolate.waiting) {
             self.measures.note_wait(self.now, came);
             self.measures.note_trouble(self.now);

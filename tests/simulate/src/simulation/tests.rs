@@ -2,12 +2,7 @@ use super::*;
 use crate::clock::Span;
 use crate::scenario::{Mistake, Purges, Traffic};
 
-const WAYS: [Sharing; 4] = [
-    Sharing::None,
-    Sharing::Entry,
-    Sharing::Together,
-    Sharing::Regional,
-];
+const WAYS: [Sharing; 3] = [Sharing::None, Sharing::Shared, Sharing::Regional];
 
 fn small(sharing: Sharing) -> Scenario {
     Scenario {
@@ -55,8 +50,7 @@ fn every_isolate_sees_every_purge_within_the_bound_while_the_object_answers() {
 fn an_isolate_that_calls_itself_younger_than_it_is_gets_caught() {
     for (sharing, mistake) in [
         (Sharing::None, Mistake::AnswersLookYoung),
-        (Sharing::Entry, Mistake::SharedAnswersLookYoung),
-        (Sharing::Together, Mistake::SharedAnswersLookYoung),
+        (Sharing::Shared, Mistake::SharedAnswersLookYoung),
         (Sharing::Regional, Mistake::SharedAnswersLookYoung),
     ] {
         let scenario = Scenario {
@@ -103,7 +97,7 @@ fn one_region_without_sharing_asks_as_often_as_arithmetic_says() {
 #[test]
 fn sharing_divides_the_questions_of_a_data_centre_by_its_isolates() {
     let requests = |sharing| run(&small(sharing), 3).authority.requests_per_second - 20.0;
-    let (alone, claimed) = (requests(Sharing::None), requests(Sharing::Together));
+    let (alone, claimed) = (requests(Sharing::None), requests(Sharing::Shared));
     assert!(claimed < alone / 4.0, "{claimed} of {alone}");
 }
 
