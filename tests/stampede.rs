@@ -78,6 +78,46 @@ async fn who_waited_across_a_purge_is_not_given_what_was_asked_for_before_it() {
 }
 
 #[tokio::test]
+async fn who_waited_across_a_soft_purge_is_told_that_the_answer_is_stale() {
+    let origin = TestOrigin::start().await;
+    let hold = origin.hold("/api/plans");
+    let cached = [
+        ("cache-control", "max-age=600, stale-while-revalidate=600"),
+        ("surrogate-key", "plans"),
+    ];
+    origin.set("/api/plans", Content::new("old", &cached));
+    let edge = Arc::new(Edge::start(&origin.url).await);
+
+    let leader = {
+        let edge = Arc::clone(&edge);
+        tokio::spawn(async move { edge.get("/api/plans").await })
+    };
+    hold.arrived().await;
+    let follower = {
+        let edge = Arc::clone(&edge);
+        tokio::spawn(async move { edge.get("/api/plans").await })
+    };
+    wait_until("the other waits", async || {
+        let status = edge.get("/.terrace/status").await.json();
+        (status["counters"]["waited"].as_u64()? >= 1).then_some(())
+    })
+    .await;
+    let purge = serde_json::json!({ "surrogate_keys": ["plans"], "mode": "soft" });
+    let receipt = edge.purge(&purge).await;
+    assert_eq!(receipt.status, 200, "{}", receipt.text());
+    hold.release();
+    hold.release(); // for the refresh behind the stale answer
+    leader.await.unwrap();
+    let answer = follower.await.unwrap();
+    let said = answer.cache_status();
+    assert!(
+        said.contains("fwd=uri-miss; collapsed; ttl=") && said.contains("soft-purge"),
+        "{said}"
+    );
+    assert_eq!(answer.text(), "old");
+}
+
+#[tokio::test]
 async fn what_cannot_be_stored_is_waited_for_once_and_then_no_more() {
     let origin = TestOrigin::start().await;
     let private = [("cache-control", "private")];

@@ -21,7 +21,7 @@ use std::rc::Rc;
 use http::Method;
 use terrace_shared::http::{Decision, StoredResponse, Variant, decide_unread};
 use terrace_shared::intake::{Handling, judge};
-use terrace_shared::outcome::{CacheStatus, ForwardReason};
+use terrace_shared::outcome::{CacheStatus, ForwardReason, Outcome};
 use terrace_shared::policy::OnLedgerLag;
 use terrace_shared::purge::{Lag, Verdict};
 use terrace_shared::time::TimestampMillis;
@@ -189,9 +189,9 @@ async fn act(visit: &Rc<Visit>, looked: Looked, waited: Waited) -> web_sys::Resp
         lag,
     } = looked;
     let Waited { claim, collapsed } = waited;
-    let said = |status: CacheStatus| match collapsed {
+    let said = || match collapsed {
         Some(reason) => CacheStatus::forward(CacheStatus::NAME, reason).collapsed(),
-        None => status,
+        None => CacheStatus::new(CacheStatus::NAME, Outcome::Hit),
     };
     match (decision, found.entry.clone()) {
         (Decision::Reuse { age, remaining }, Some(entry)) => {
@@ -199,8 +199,8 @@ async fn act(visit: &Rc<Visit>, looked: Looked, waited: Waited) -> web_sys::Resp
             if rules.is_due_early(&entry.head, remaining, js_sys::Math::random) {
                 fill::behind(visit, found);
             }
-            let said = said(CacheStatus::hit(CacheStatus::NAME, remaining));
-            respond(visit, &entry, Fields::Stored(age), &place.sign(said, lag)).await
+            let said = place.sign(said().ttl(remaining), lag);
+            respond(visit, &entry, Fields::Stored(age), &said).await
         }
         (
             Decision::ReuseStale {
@@ -212,8 +212,7 @@ async fn act(visit: &Rc<Visit>, looked: Looked, waited: Waited) -> web_sys::Resp
         ) => {
             fill::behind(visit, found);
             observe::count(Count::StaleServed);
-            let status = CacheStatus::stale_hit(CacheStatus::NAME, stale_for, because);
-            let said = place.sign(said(status), lag);
+            let said = place.sign(said().stale(stale_for, because), lag);
             respond(visit, &entry, Fields::Stored(age), &said).await
         }
         (Decision::Validate(validation), _) => {

@@ -256,8 +256,7 @@ impl CacheStatus {
 
     /// Served from the store although stale for `by`, and why (RFC 9211 §2.4: the lifetime left is negative).
     pub fn stale_hit(cache: &str, by: DeltaSeconds, because: StaleReason) -> Self {
-        let status = Self::new(cache, Outcome::Hit).stale_for(by);
-        status.detail(because.as_str())
+        Self::new(cache, Outcome::Hit).stale(by, because)
     }
 
     /// Sent on towards the origin.
@@ -296,6 +295,11 @@ impl CacheStatus {
             Freshness::Fresh { remaining } => self.ttl(remaining),
             Freshness::Stale { by } => self.stale_for(by),
         }
+    }
+
+    /// What is served is stale for `by`, and why.
+    pub fn stale(self, by: DeltaSeconds, because: StaleReason) -> Self {
+        self.stale_for(by).detail(because.as_str())
     }
 
     fn stale_for(mut self, by: DeltaSeconds) -> Self {
@@ -411,6 +415,12 @@ mod tests {
                     .key("https://x/\"\\")
                     .detail("a\u{e9}b"),
                 r#"Terrace; fwd=uri-miss; fwd-status=200; stored; ttl=300; collapsed; key="https://x/\"\\"; detail="a?b""#,
+            ),
+            (
+                CacheStatus::forward("Terrace", ForwardReason::Miss)
+                    .collapsed()
+                    .stale(DeltaSeconds::seconds(3), StaleReason::SoftPurge),
+                r#"Terrace; fwd=miss; collapsed; ttl=-3; detail="soft-purge""#,
             ),
             (
                 CacheStatus::stale_hit(

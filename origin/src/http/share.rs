@@ -112,19 +112,24 @@ fn take_entry<B>(
     if !entry.head.vary().matches(&visit.intake.facts) {
         return Taken::OtherVariant(entry.head.vary().names().cloned().collect());
     }
-    let (age, own) = match judge_one(visit, entry) {
-        Decision::Reuse { age, remaining } => (age, visit.hit(remaining)),
+    let (age, said) = match judge_one(visit, entry) {
+        Decision::Reuse { age, remaining } => (age, said.unwrap_or_else(|| visit.hit(remaining))),
         Decision::ReuseStale {
             age,
             stale_for,
             because,
-        } => (age, visit.stale_hit(stale_for, because)),
+        } => {
+            let hit = || visit.stale_hit(stale_for, because);
+            // Validated, and softened since.
+            let validated = said.map(|said| said.detail(because.as_str()));
+            (age, validated.unwrap_or_else(hit))
+        }
         Decision::Validate(_)
         | Decision::Complete(_)
         | Decision::Forward(_)
         | Decision::GatewayTimeout => return Taken::Nothing,
     };
-    let said = place.sign(said.unwrap_or(own), visit.lag);
+    let said = place.sign(said, visit.lag);
     Taken::Answer(respond(visit, entry, age, &said))
 }
 

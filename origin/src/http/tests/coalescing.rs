@@ -5,6 +5,7 @@ use futures_util::future::join_all;
 use super::support::{
     FRESH, Got, Process, Reply, World, get, in_time, request, response, send, streamed,
 };
+use crate::Purge;
 use crate::http::tests::support::read;
 use crate::tests::settle;
 
@@ -200,6 +201,31 @@ async fn one_validation_is_for_all() {
         "{got:?}"
     );
     assert_eq!(process.origin.calls(), 2);
+}
+
+#[tokio::test]
+async fn who_waited_for_a_validation_across_a_soft_purge_is_told_that_the_answer_is_stale() {
+    let world = World::new();
+    let process = world.process();
+    let fields = [
+        ("cache-control", "max-age=60, stale-while-revalidate=600"),
+        ("etag", "\"1\""),
+        ("surrogate-key", "plans"),
+    ];
+    process.origin.answers(200, &fields, "one");
+    process.get("/x").await;
+    world.advance(700);
+    let gate = process.origin.waits();
+    let requests = burst(&process, 3, &[]).await;
+    process.purge(Purge::surrogate_key("plans").soft()).await;
+    process.origin.answers(304, &fields, "");
+    assert!(gate.send(Reply::Now(response(304, &fields, ""))).is_ok());
+    for got in all(requests).await {
+        let said = got.said();
+        let waited = said.contains("collapsed");
+        assert!(!waited || said.contains("soft-purge"), "{said}");
+        assert_eq!(got.text(), "one");
+    }
 }
 
 #[tokio::test]
