@@ -153,7 +153,7 @@ struct OriginMarks {
     incarnation: Incarnation,
     /// The newest purge that was sent on: no mark is newer.
     head: Sequence,
-    /// The histories before this one, the latest last: what was produced under them is dropped (R6).
+    /// The histories before this one, the latest last: purges of theirs that are sent on late change nothing.
     replaced: Vec<Incarnation>,
     everything: Marks,
     marks: MarkTable,
@@ -355,12 +355,9 @@ impl Ledger {
         scopes: &EntryScopes,
     ) -> Verdict {
         if produced_at.incarnation != origin.incarnation {
-            // An instance answered that did not know that its ledger is lost; or the edge does not know it yet.
-            return if origin.replaced.contains(&produced_at.incarnation) {
-                Verdict::Dropped
-            } else {
-                Verdict::Untouched
-            };
+            // An instance answered that did not know that its ledger is lost. Or the edge has not heard of the loss
+            // yet: nobody here can tell the two apart, and the next purge that is sent on ends it.
+            return Verdict::Dropped; // R6
         }
         let produced_at = produced_at.sequence;
         let mut verdict = origin.everything.verdict(produced_at);

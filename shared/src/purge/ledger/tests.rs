@@ -205,7 +205,7 @@ fn r9_what_was_produced_under_a_lost_history_of_the_origin_is_dropped_once_the_e
         for (produced_at, verdict) in [
             (origin(1, 9), Verdict::Dropped),
             (origin(2, 1), Verdict::Untouched),
-            (origin(3, 0), Verdict::Untouched), // newer than what the edge knows of
+            (origin(3, 0), Verdict::Dropped), // older or newer: nobody here can say
         ] {
             let fence = Fence {
                 filled_at: edge.epoch(),

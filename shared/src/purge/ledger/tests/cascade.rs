@@ -37,6 +37,8 @@ enum Event {
     Purge { key: usize, mode: PurgeMode },
     /// With R8 broken: the origin ledger takes the oldest purge that only the edge has been told of.
     Append,
+    /// The origin ledger is lost, and begins another history; the edge is to be told to purge everything.
+    Lose,
     /// A process hears of what it missed.
     Deliver { process: usize },
     /// The edge takes the oldest purge of the outbox; it may be told again.
@@ -61,6 +63,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => key.clone().prop_map(|key| Event::Write { key }),
         4 => (key.clone(), mode).prop_map(|(key, mode)| Event::Purge { key, mode }),
         2 => Just(Event::Append),
+        1 => Just(Event::Lose),
         3 => (0..PROCESSES).prop_map(|process| Event::Deliver { process }),
         5 => any::<bool>().prop_map(|again| Event::Tell { again }),
         6 => isolate.clone().prop_map(|isolate| Event::Refresh { isolate }),
@@ -99,7 +102,9 @@ struct World {
     edge: Authority,
     processes: Vec<Process>,
     isolates: Vec<Replica>,
-    outbox: VecDeque<(Purge, usize)>,
+    /// Each with the demands that it makes binding.
+    outbox: VecDeque<(Purge, Vec<usize>)>,
+    histories: u64,
     /// With R8 broken: what the edge has been told of and the origin ledger has not taken.
     owed: VecDeque<Purge>,
     cache: HashMap<usize, Entry>,
@@ -141,7 +146,12 @@ impl Authority {
     }
 
     fn deliver(&self, replica: &mut Replica) {
-        let since = replica.epoch().unwrap().sequence;
+        let known = replica.epoch().unwrap();
+        if known.incarnation != self.ledger.epoch().incarnation {
+            *replica = Replica::of(self.ledger.clone(), NOW);
+            return;
+        }
+        let since = known.sequence;
         let missed = |record: &&Record| record.sequence > since;
         let update = Update::Delta {
             incarnation: self.ledger.epoch().incarnation,
@@ -174,6 +184,7 @@ impl World {
             origin,
             edge,
             outbox: VecDeque::new(),
+            histories: 0,
             owed: VecDeque::new(),
             cache: HashMap::new(),
             fills: Vec::new(),
@@ -195,6 +206,7 @@ impl World {
                     self.origin.append(purge);
                 }
             }
+            Event::Lose => self.lose(),
             Event::Deliver { process } => {
                 self.origin.deliver(&mut self.processes[process].replica);
             }
@@ -229,7 +241,7 @@ impl World {
             let epoch = self.origin.append(purge.clone());
             purge.origin_epoch = Some(epoch);
         }
-        self.outbox.push_back((purge, self.demands.len()));
+        self.outbox.push_back((purge, vec![self.demands.len()]));
         self.demands.push(Demand {
             key,
             mode,
@@ -238,12 +250,30 @@ impl World {
         });
     }
 
+    fn lose(&mut self) {
+        const FIRST: u64 = 10;
+        self.origin = Authority::new(FIRST + self.histories);
+        self.histories += 1;
+        self.owed.clear();
+        let everything = Purge {
+            mode: PurgeMode::Hard,
+            scopes: vec![Scope::All],
+            at: NOW,
+            origin_epoch: Some(self.origin.ledger.epoch()),
+        };
+        let demands = self.outbox.drain(..).flat_map(|(_, demands)| demands);
+        let demands = demands.collect();
+        self.outbox.push_back((everything, demands));
+    }
+
     fn tell(&mut self, again: bool) {
-        let Some((purge, demand)) = self.outbox.front().cloned() else {
+        let Some((purge, demands)) = self.outbox.front().cloned() else {
             return;
         };
         let epoch = self.edge.append(purge);
-        self.demands[demand].told_at.get_or_insert(epoch.sequence);
+        for demand in demands {
+            self.demands[demand].told_at.get_or_insert(epoch.sequence);
+        }
         if !again {
             self.outbox.pop_front();
         }
@@ -435,4 +465,23 @@ fn an_answer_from_a_lost_history_is_not_believed_after_a_purge_of_the_next_one()
         produced_at: Some(position(1, 9)), // of a process that has not noticed the loss yet
     };
     assert_eq!(edge.verdict(&fence, &scopes(1)), Verdict::Dropped);
+}
+
+#[test]
+fn an_answer_from_a_history_that_the_edge_never_heard_of_is_not_believed() {
+    let edge = edge_of_two_histories();
+    let fence = Fence {
+        filled_at: edge.epoch(),
+        produced_at: Some(position(4, 9)), // between the two, or after both: nobody here can say
+    };
+    assert_eq!(edge.verdict(&fence, &scopes(1)), Verdict::Dropped);
+    let heard_of_none = Authority::new(2).ledger;
+    let fence = Fence {
+        filled_at: heard_of_none.epoch(),
+        ..fence
+    };
+    assert_eq!(
+        heard_of_none.verdict(&fence, &scopes(1)),
+        Verdict::Untouched
+    );
 }
