@@ -259,6 +259,9 @@ impl Node {
     }
 
     async fn start(&self, directory: &tempfile::TempDir) {
+        // What a replica was sent in full lies in a file, which a server that starts again would read.
+        let kept = format!("{}.rdb", self.port);
+        let _ = std::fs::remove_file(directory.path().join(&kept)); // there may be none
         let mut arguments = self.arguments.clone();
         let port = ["--port", &self.port.to_string(), "--bind", "127.0.0.1"].map(str::to_owned);
         // A configuration file comes first.
@@ -266,6 +269,7 @@ impl Node {
         arguments.splice(file..file, port);
         if !arguments.contains(&"--sentinel".to_owned()) {
             arguments.extend(["--save", "", "--appendonly", "no"].map(str::to_owned));
+            arguments.extend(["--dbfilename".to_owned(), kept]);
         }
         let child = Command::new("redis-server")
             .args(arguments)
