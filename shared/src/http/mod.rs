@@ -62,4 +62,5 @@ pub use rules::{
 pub use stored::{Exchange, Extent, Freshness, StoredResponse};
 pub use validator::{EntityTag, Strength, TagCondition};
 pub use variants::{Variant, VariantList};
+pub(crate) use vary::weighted;
 pub use vary::{Selection, VaryKey, select};

@@ -103,6 +103,14 @@ pub fn select(request: &RequestFacts, stored: &[&StoredResponse]) -> Selection {
     }
 }
 
+/// The members of a weighted list, each with its weight in thousandths (RFC 9110 §12.4.2).
+pub(crate) fn weighted<'a>(
+    name: &HeaderName,
+    fields: &'a HeaderMap,
+) -> impl Iterator<Item = (&'a [u8], u16)> {
+    members(name, fields).map(preference::name_and_weight)
+}
+
 /// The field names in `Vary` (RFC 9110 §12.5.5).
 pub(super) fn vary_names(fields: &HeaderMap, rules: &Rules) -> Result<Vec<HeaderName>, NotStored> {
     let mut names = Vec::new();

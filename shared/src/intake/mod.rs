@@ -14,13 +14,13 @@ mod target;
 
 use std::sync::Arc;
 
-use ::http::header::{ACCEPT_ENCODING, UPGRADE};
+use ::http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, UPGRADE};
 use ::http::{HeaderMap, HeaderValue, Method};
 
-use crate::http::{NoVarySearch, RequestFacts, StoredResponse};
+use crate::http::{NoVarySearch, RequestFacts, StoredResponse, weighted};
 use crate::key::EncodedKey;
 use crate::outcome::ForwardReason;
-use crate::policy::{Route, RouteClass};
+use crate::policy::{LanguageRule, Route, RouteClass};
 use crate::purge::EntryScopes;
 use crate::purge::token::take_after_cookie;
 use crate::time::Timestamp;
@@ -39,7 +39,7 @@ pub struct Intake {
     pub target: Target,
     /// Path and query as the route normalises them: what is asked of the origin, and purged by.
     pub path_and_query: Box<str>,
-    /// The client's fields, less the cookies that the route leaves out.
+    /// The client's fields, less the cookies that the route leaves out, with preferences in few spellings.
     pub fields: Arc<HeaderMap>,
     /// What of them matters to the decisions.
     pub facts: RequestFacts,
@@ -79,9 +79,8 @@ impl Intake {
         let path_and_query = normalised(&target, route);
         let cookies_in_key: Box<[u8]> = keyed.unwrap_or_default().into();
         let key = key_of(&target, &path_and_query, &cookies_in_key);
-        if handling == Handling::Cache && fields.contains_key(ACCEPT_ENCODING) {
-            let codings = normalised_codings(&fields);
-            fields.insert(ACCEPT_ENCODING, codings);
+        if handling == Handling::Cache {
+            normalise_preferences(route, &mut fields);
         }
         let fields = Arc::new(fields);
         let facts = RequestFacts::of(method, target.uri(), &fields, now, rules.decide());
@@ -206,6 +205,32 @@ fn normalised(target: &Target, route: &Route) -> Box<str> {
         format!("{path}?{query}").into()
     }
 }
+
+/// What a client likes best in one of few spellings, so that few variants arise.
+fn normalise_preferences(route: &Route, fields: &mut HeaderMap) {
+    if fields.contains_key(ACCEPT_ENCODING) {
+        let codings = normalised_codings(fields);
+        fields.insert(ACCEPT_ENCODING, codings);
+    }
+    if !route.languages.is_empty() && fields.contains_key(ACCEPT_LANGUAGE) {
+        let language = normalised_language(&route.languages, fields);
+        fields.remove(ACCEPT_LANGUAGE);
+        if let Some(language) = language {
+            fields.insert(ACCEPT_LANGUAGE, language);
+        }
+    }
+}
+
+/// The one of the origin's languages that the client likes best.
+fn normalised_language(languages: &LanguageRule, fields: &HeaderMap) -> Option<HeaderValue> {
+    let ranges: Vec<_> = weighted(&ACCEPT_LANGUAGE, fields)
+        .take(MOST_LANGUAGE_RANGES)
+        .collect();
+    HeaderValue::from_str(languages.best(&ranges)?).ok()
+}
+
+/// Those behind them are not read: each is held against each of the route's languages.
+const MOST_LANGUAGE_RANGES: usize = 64;
 
 /// The codings that a client takes, in one of few spellings, so that few variants arise.
 ///

@@ -5,7 +5,7 @@ use crate::http::{
     Exchange, Fill, ForwardAs, OnResponse, ResponseHead, Rules, StoredResponse, VaryKey,
     on_response,
 };
-use crate::policy::{CookieRule, Policy};
+use crate::policy::{CookieRule, LanguageRule, Policy};
 use crate::purge::{Epoch, Fence, Incarnation, Sequence, Verdict};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -151,6 +151,52 @@ fn keyed_cookies_are_part_of_the_key_under_a_rule_too() {
     };
     assert_ne!(key("lang=de"), key("lang=en"));
     assert_eq!(key("lang=de"), key("lang=de; x=1"));
+}
+
+#[test]
+fn a_request_names_the_one_language_that_its_route_would_send() {
+    let policy = Policy::default();
+    let mut route = policy.route("/").clone();
+    route.languages = LanguageRule::new(vec!["de".into(), "en".into()]);
+    let routes = Routes::new(policy.with_route(route));
+    let asked = |method: &Method, lines: &[&'static str], routes: &Routes| {
+        let mut fields = HeaderMap::new();
+        for line in lines {
+            fields.append(ACCEPT_LANGUAGE, HeaderValue::from_static(line));
+        }
+        let target = Target::parse("https://a/x").unwrap();
+        let intake = Intake::of(method, target, fields, routes, NOW);
+        let sent: Vec<_> = intake
+            .fields
+            .get_all(ACCEPT_LANGUAGE)
+            .iter()
+            .cloned()
+            .collect();
+        let variant = VaryKey::of([ACCEPT_LANGUAGE], &intake.facts);
+        (sent, variant.to_bytes())
+    };
+    let german = asked(&Method::GET, &["de"], &routes);
+    assert_eq!(german.0, ["de"]);
+    for lines in [
+        &["en, de"][..],
+        &["de-CH,de;q=0.9,en;q=0.8"],
+        &["fr;q=0.5, de;q=1.0"],
+        &["fr", "de"],
+        &["*"],
+    ] {
+        assert_eq!(asked(&Method::GET, lines, &routes), german, "{lines:?}");
+    }
+    assert_eq!(asked(&Method::HEAD, &["en-US"], &routes).0, ["en"]);
+    // What the origin has nothing for, it is not asked for.
+    let none = asked(&Method::GET, &[], &routes);
+    assert_eq!(none.0, [""; 0]);
+    for lines in [&["fr, it"][..], &["*;q=0"], &[""]] {
+        assert_eq!(asked(&Method::GET, lines, &routes), none, "{lines:?}");
+    }
+    // What is not stored stays as it is, and so does everything without a list.
+    assert_eq!(asked(&Method::POST, &["de-CH"], &routes).0, ["de-CH"]);
+    let without = Routes::new(Policy::default());
+    assert_eq!(asked(&Method::GET, &["de-CH"], &without).0, ["de-CH"]);
 }
 
 #[test]

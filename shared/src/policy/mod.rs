@@ -8,6 +8,7 @@ mod event;
 #[cfg(feature = "toml")]
 mod file;
 mod key_space;
+mod language;
 mod ledger;
 mod path;
 mod query;
@@ -18,6 +19,7 @@ pub use self::event::Event;
 #[cfg(feature = "toml")]
 pub use self::file::{PolicyError, PolicyErrors, Problem};
 pub use self::key_space::{Adaptive, EarlyRefresh, Expiry, KeySpace, Lifetimes, Strategy};
+pub use self::language::LanguageRule;
 pub use self::ledger::{LedgerPolicy, OnLedgerLag};
 pub(crate) use self::path::percent_decoded;
 pub use self::path::{PathPattern, PathPatternError};

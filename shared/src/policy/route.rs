@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::key_space::surrogate_keys;
-use super::{EarlyRefresh, LedgerPolicy, OnLedgerLag, PathPattern, Policy, QueryRule};
+use super::{
+    EarlyRefresh, LanguageRule, LedgerPolicy, OnLedgerLag, PathPattern, Policy, QueryRule,
+};
 use crate::key::{KeyError, SurrogateKeys, Template};
 use crate::time::DeltaSeconds;
 
@@ -39,6 +41,8 @@ pub struct Route {
     pub query: QueryRule,
     /// By which request fields responses may vary. Default: any.
     pub vary: VaryRule,
+    /// Which languages the origin has. Default: not known, and `Accept-Language` stays as it is.
+    pub languages: LanguageRule,
     /// How the request's cookies take part. Default: ignored for assets, else a request with any is not cached.
     pub cookies: CookieRule,
     /// Every reader sees a purge within this. Default: the ledger's bound.
@@ -147,6 +151,7 @@ impl Route {
             early_refresh: EarlyRefresh::default(),
             query: QueryRule::default(),
             vary: VaryRule::default(),
+            languages: LanguageRule::default(),
             cookies: if is_asset {
                 CookieRule::Ignore
             } else {

@@ -1,6 +1,6 @@
 //! The rules of the flow, one by one.
 
-use terrace_shared::policy::{EarlyRefresh, PathPattern, Policy, Route, RouteClass};
+use terrace_shared::policy::{EarlyRefresh, LanguageRule, PathPattern, Policy, Route, RouteClass};
 
 use super::support::{FRESH, Reply, World, get, in_time, read, request, response};
 use crate::Purge;
@@ -93,6 +93,33 @@ async fn variants_are_kept_apart_and_beside_each_other() {
         .answers(200, &[FRESH, ("vary", "accept-language")], "salut");
     let got = process.get_with("/x", &[("accept-language", "fr")]).await;
     assert!(got.said().contains("fwd=vary-miss"), "{}", got.said());
+}
+
+#[tokio::test]
+async fn with_the_origin_s_languages_known_all_who_would_be_sent_the_same_share_it() {
+    let mut route = Route::new(PathPattern::all(), RouteClass::Api);
+    route.languages = LanguageRule::new(vec!["de".into(), "en".into()]);
+    let process = World::of(Policy::default().with_route(route)).process();
+    let fields = [
+        FRESH,
+        ("vary", "accept-language"),
+        ("content-language", "de"),
+    ];
+    process.origin.answers(200, &fields, "hallo");
+    for wanted in ["de-CH, de;q=0.9, en;q=0.8", "fr;q=0.5, de", "en, de"] {
+        let got = process.get_with("/x", &[("accept-language", wanted)]).await;
+        assert_eq!(
+            (got.text(), process.origin.calls()),
+            ("hallo", 1),
+            "{wanted}"
+        );
+    }
+    assert_eq!(process.origin.last_asked().headers["accept-language"], "de");
+    process.origin.answers(200, &fields, "hello");
+    let got = process
+        .get_with("/x", &[("accept-language", "en-GB")])
+        .await;
+    assert_eq!((got.text(), process.origin.calls()), ("hello", 2));
 }
 
 #[tokio::test]

@@ -14,6 +14,12 @@ pub(super) fn is_weighted(name: &HeaderName) -> bool {
     [ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE].contains(name)
 }
 
+/// The name of a member with its weight in thousandths; one whose weight is malformed has none, and counts fully.
+pub(super) fn name_and_weight(member: &[u8]) -> (&[u8], u16) {
+    let Member { name, weight, .. } = Member::parse(member);
+    (name, weight)
+}
+
 /// The one form of a list.
 pub(super) fn canonical<'a>(members: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut members: Vec<Member<'_>> = members.map(Member::parse).collect();

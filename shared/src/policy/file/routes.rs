@@ -6,8 +6,8 @@ use super::fields::{Field, Fields};
 use super::keys::early_refresh;
 use super::{Problem, YEAR, on_ledger_lag, surrogate_keys};
 use crate::policy::{
-    CookieRule, Immutable, LedgerPolicy, PathPattern, QueryNames, QueryOrder, QueryRule, Route,
-    RouteClass, VaryRule,
+    CookieRule, Immutable, LanguageRule, LedgerPolicy, PathPattern, QueryNames, QueryOrder,
+    QueryRule, Route, RouteClass, VaryRule,
 };
 
 /// All routes, in the order of the file.
@@ -77,6 +77,9 @@ fn read_route(fields: &mut Fields<'_>, ledger: &LedgerPolicy) -> Option<Route> {
     });
     fields.set(&mut route.query, "query", query);
     fields.set(&mut route.vary, "vary", vary);
+    fields.set(&mut route.languages, "languages", |field| {
+        names(field, "a language", LanguageRule::is_tag).map(LanguageRule::new)
+    });
     fields.set(&mut route.cookies, "cookies", cookies);
     fields.set(&mut route.on_ledger_lag, "on_ledger_lag", on_ledger_lag);
     fields.finish();
@@ -103,7 +106,7 @@ fn refuse_settings(fields: &Fields<'_>) {
 }
 
 /// What a route that stores nothing has no use for.
-const SETTINGS: [&str; 12] = [
+const SETTINGS: [&str; 13] = [
     "edge_seconds",
     "browser_seconds",
     "grace_seconds",
@@ -113,6 +116,7 @@ const SETTINGS: [&str; 12] = [
     "purge_bound_seconds",
     "query",
     "vary",
+    "languages",
     "cookies",
     "on_ledger_lag",
     "surrogate_keys",

@@ -185,6 +185,7 @@ fn every_setting_of_a_route_an_event_and_the_ledger_is_read() {
         early_refresh = { percent = 90 }
         query = { keep = ['zip'], sort = true }
         vary = ['Accept-Language']
+        languages = ['de', 'zh-Hant']
         cookies = { keyed = ['currency'], bypass = ['session'] }
         purge_bound_seconds = 0
         on_ledger_lag = 'fail'
@@ -210,6 +211,10 @@ fn every_setting_of_a_route_an_event_and_the_ledger_is_read() {
     assert_eq!(route.early_refresh, EarlyRefresh::Percent { percent: 90 });
     assert_eq!(route.query.normalise("b=1&zip=2&zip=1"), "zip=2&zip=1");
     assert_eq!(route.vary, VaryRule::Only(vec!["accept-language".into()]));
+    assert_eq!(
+        route.languages.best(&[(b"zh-hant-TW", 1_000)]),
+        Some("zh-Hant")
+    );
     assert!(matches!(route.cookies, CookieRule::Named { .. }));
     assert_eq!(route.purge_bound, DeltaSeconds::ZERO);
     assert_eq!(route.on_ledger_lag, OnLedgerLag::Fail);
@@ -438,6 +443,10 @@ fn settings_of_routes_are_checked() {
         (
             "vary = ['a b']",
             "vary[0]: \"a b\" is no name of a header field",
+        ),
+        (
+            "languages = ['de', 'en_US']",
+            "languages[1]: \"en_US\" is no name of a language",
         ),
         ("cookies = 'drop'", "\"drop\" is none of ignore, bypass"),
         (
