@@ -1,15 +1,15 @@
 // Measures `terrace shield` beside nginx, Varnish and a bare axum handler: the same bodies, the same cores, the
 // same run, one after the other in several rounds. Writes target/bench/shield.json; bench/results.md is made of it.
 //
-//   node bench/http/shield.mjs [--rounds 3] [--seconds 5]
+//   node bench/http/shield.mjs [--rounds 5] [--seconds 5]
 
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
-import { freePort, median, output, wrk } from "./wrk.mjs";
+import { freePort, median, output, usage, wrk } from "./wrk.mjs";
 
 /** How long a server may take to come up, and to go, in milliseconds. */
 const PATIENCE = 10_000;
@@ -35,24 +35,6 @@ async function start(name, port, command, args) {
     clearTimeout(late);
   };
   return { name, url, pid: child.pid, stop };
-}
-
-/** Resident bytes of a process and of all below it. */
-function resident(pid) {
-  const parents = new Map();
-  const pages = new Map();
-  for (const entry of readdirSync("/proc")) {
-    if (!/^\d+$/.test(entry)) continue;
-    try {
-      const status = readFileSync(`/proc/${entry}/status`, "utf8");
-      parents.set(Number(entry), Number(/^PPid:\s+(\d+)/m.exec(status)[1]));
-      pages.set(Number(entry), 1024 * Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0));
-    } catch {
-      // It has ended meanwhile.
-    }
-  }
-  const below = (id) => id === pid || (parents.has(id) && below(parents.get(id)));
-  return [...pages].filter(([id]) => below(id)).reduce((sum, [, bytes]) => sum + bytes, 0);
 }
 
 async function startAll(directory) {
@@ -88,7 +70,7 @@ const WORKLOADS = [
 ];
 
 async function main() {
-  const { values } = parseArgs({ options: { rounds: { type: "string", default: "3" }, seconds: { type: "string", default: "5" } } });
+  const { values } = parseArgs({ options: { rounds: { type: "string", default: "5" }, seconds: { type: "string", default: "5" } } });
   for (const path of ["target/release/examples/bare", "target/release/terrace"]) {
     if (!existsSync(path)) throw new Error(`${path} is not built: run make bench`);
   }
@@ -103,9 +85,11 @@ async function main() {
         for (const target of running) {
           const url = target.url + path;
           if (!script) await wrk(url, { seconds: 1 });
-          const before = resident(target.pid);
+          const before = usage(target.pid);
           const measured = await wrk(url, { seconds: Number(values.seconds), script });
-          if (script) measured.bytesPerObject = (resident(target.pid) - before) / measured.requests;
+          const after = usage(target.pid);
+          measured.ofServer = (after.seconds - before.seconds) / measured.requests;
+          if (script) measured.bytesPerObject = (after.bytes - before.bytes) / measured.requests;
           (results[n].targets[target.name] ??= []).push(measured);
           console.error(`${name}, ${target.name}: ${measured.perSecond.toFixed(0)}/s`);
         }
@@ -122,6 +106,8 @@ async function main() {
       perSecond: median(rounds.map((round) => round.perSecond)),
       p50: median(rounds.map((round) => round.p50)),
       p99: median(rounds.map((round) => round.p99)),
+      ofServer: median(rounds.map((round) => round.ofServer)),
+      ofWrk: median(rounds.map((round) => round.ofWrk)),
       // The first round: later ones reuse memory that earlier ones have left.
       bytesPerObject: rounds[0].bytesPerObject,
     })),
