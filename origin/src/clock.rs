@@ -1,12 +1,11 @@
 //! The only place that reads a clock.
 
-use std::sync::OnceLock;
 #[cfg(any(test, feature = "test-util"))]
 use std::sync::{
     Arc,
     atomic::{AtomicI64, AtomicU64, Ordering},
 };
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use terrace_shared::time::{Milliseconds, TimestampMillis};
 
@@ -42,12 +41,34 @@ impl Clock {
         }
     }
 
+    /// Wall time that is not earlier than [`Self::now`], and later by a second at most: read much quicker. What it says
+    /// is still young enough is; about anything else ask that.
+    pub(crate) fn latest_now(&self) -> TimestampMillis {
+        match &self.0 {
+            Source::System => system::latest_now(),
+            #[cfg(any(test, feature = "test-util"))]
+            Source::Manual(_) | Source::Shifted(_) => self.now(),
+        }
+    }
+
+    /// The same of both clocks, in place of [`Self::moment`].
+    pub(crate) fn latest(&self) -> Moment {
+        match &self.0 {
+            Source::System => Moment {
+                wall: system::latest_now(),
+                steady: system::latest_steady(),
+            },
+            #[cfg(any(test, feature = "test-util"))]
+            Source::Manual(_) | Source::Shifted(_) => self.moment(),
+        }
+    }
+
     /// Both clocks at once, for whatever must not be fooled when one of them jumps or stands still.
     pub(crate) fn moment(&self) -> Moment {
         match &self.0 {
             Source::System => Moment {
                 wall: system_now(),
-                steady: steady_now(),
+                steady: system::steady_now(),
             },
             #[cfg(any(test, feature = "test-util"))]
             Source::Manual(_) => Moment {
@@ -57,7 +78,7 @@ impl Clock {
             #[cfg(any(test, feature = "test-util"))]
             Source::Shifted(_) => Moment {
                 wall: self.now(),
-                steady: steady_now(),
+                steady: system::steady_now(),
             },
         }
     }
@@ -89,10 +110,59 @@ fn system_now() -> TimestampMillis {
     TimestampMillis::from_unix_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
 }
 
-fn steady_now() -> TimestampMillis {
-    static START: OnceLock<Instant> = OnceLock::new();
-    let since_start = START.get_or_init(Instant::now).elapsed();
-    TimestampMillis::from_unix_millis(u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX))
+/// Linux's own clocks: the coarse ones stand where the last tick of the kernel found them.
+#[cfg(target_os = "linux")]
+mod system {
+    use rustix::time::{ClockId, Timespec, clock_gettime};
+    use terrace_shared::time::{Milliseconds, TimestampMillis};
+
+    /// Far more than these may be behind: a tick, and as long as a virtual processor stands still.
+    const SLACK: Milliseconds = Milliseconds::new(1_000);
+
+    pub(super) fn steady_now() -> TimestampMillis {
+        at(clock_gettime(ClockId::Monotonic))
+    }
+
+    pub(super) fn latest_steady() -> TimestampMillis {
+        at(clock_gettime(ClockId::MonotonicCoarse)).saturating_add(SLACK)
+    }
+
+    pub(super) fn latest_now() -> TimestampMillis {
+        at(clock_gettime(ClockId::RealtimeCoarse)).saturating_add(SLACK)
+    }
+
+    fn at(time: Timespec) -> TimestampMillis {
+        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+        let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or_default();
+        TimestampMillis::from_unix_millis(
+            seconds
+                .saturating_mul(1_000)
+                .saturating_add(nanoseconds / 1_000_000),
+        )
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use std::sync::OnceLock;
+    use std::time::Instant;
+
+    use terrace_shared::time::TimestampMillis;
+
+    pub(super) fn steady_now() -> TimestampMillis {
+        static START: OnceLock<Instant> = OnceLock::new();
+        let since_start = START.get_or_init(Instant::now).elapsed();
+        let millis = u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX);
+        TimestampMillis::from_unix_millis(millis)
+    }
+
+    pub(super) fn latest_steady() -> TimestampMillis {
+        steady_now()
+    }
+
+    pub(super) fn latest_now() -> TimestampMillis {
+        super::system_now()
+    }
 }
 
 /// A clock that stands still until it is moved, for tests of services that embed the cache.
@@ -181,6 +251,18 @@ mod tests {
         assert!(ahead.steady.saturating_since(before.steady) < Milliseconds::new(600_000));
         shifted.set_back(DeltaSeconds::minutes(20));
         assert!(clock.now() < before.wall);
+    }
+
+    #[test]
+    fn the_latest_moment_is_never_earlier_than_now_nor_later_by_more_than_a_second() {
+        let clock = Clock::default();
+        for _ in 0..10_000 {
+            let before = clock.moment();
+            let latest = clock.latest();
+            assert!(latest.wall >= before.wall && latest.steady >= before.steady);
+            let ahead = latest.saturating_since(clock.moment());
+            assert!(ahead <= Milliseconds::new(1_000), "{ahead:?}");
+        }
     }
 
     #[test]

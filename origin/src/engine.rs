@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
+use terrace_shared::key::KeyParts;
 use terrace_shared::policy::OnLedgerLag;
 use terrace_shared::purge::token::{After, Presented, Reach, TokenSecrets};
 use terrace_shared::purge::{EntryScopes, Epoch, Lag, Verdict};
@@ -135,6 +136,23 @@ impl Engine {
             OnLedgerLag::ServeStale => Ok((Trust::Stored, Some(lag))),
             OnLedgerLag::Fail => Err(lag),
         }
+    }
+
+    /// What `read` makes of what memory has for the key that `parts` make, if that is fresh and asked for often.
+    pub(crate) fn look_in_hot<R>(
+        &self,
+        space: &Arc<Space>,
+        parts: &KeyParts,
+        after: Option<&After>,
+        read: impl FnOnce(&Arc<Entry>) -> Option<R>,
+    ) -> Option<R> {
+        self.memory.find_hot(space, parts, |entry| {
+            let now = self.clock.latest_now();
+            match entry.condition(self.judge(entry, after), now) {
+                Condition::Fresh if !space.is_due_early(&entry.lifetime, now) => read(entry),
+                Condition::Fresh | Condition::Stale | Condition::Gone => None,
+            }
+        })
     }
 
     /// What memory has for `key`.

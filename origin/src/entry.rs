@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use terrace_shared::purge::{EntryScopes, Fence, Verdict};
 use terrace_shared::time::{Milliseconds, TimestampMillis};
@@ -31,6 +32,10 @@ pub(crate) struct Entry {
     pub(crate) weight: u32,
     standing: Standing,
     scopes: EntryScopes,
+    /// Where memory's quick table may have it: the hash of its key's parts, or zero.
+    hot: AtomicU64,
+    /// Whether memory has let go of it.
+    retired: AtomicBool,
 }
 
 /// From when to when an entry may be used.
@@ -74,6 +79,8 @@ impl Entry {
             weight: u32::try_from(weight).unwrap_or(u32::MAX),
             standing: Standing::new(fence),
             scopes,
+            hot: AtomicU64::new(0),
+            retired: AtomicBool::new(false),
         }
     }
 
@@ -87,6 +94,22 @@ impl Entry {
 
     /// What an entry costs beyond its value, its names and its scopes: itself, its key and moka's node.
     const OVERHEAD: usize = size_of::<Self>() + 192;
+
+    /// Notes where memory's quick table is about to have it.
+    pub(crate) fn note_hot(&self, hash: u64) {
+        self.hot.store(hash, Ordering::SeqCst);
+    }
+
+    /// Notes that memory has let go of it, and says where its quick table may have it.
+    pub(crate) fn retire(&self) -> Option<u64> {
+        self.retired.store(true, Ordering::SeqCst);
+        Some(self.hot.load(Ordering::SeqCst)).filter(|hash| *hash != 0)
+    }
+
+    /// Whether memory has let go of it.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
+    }
 
     /// What may be done with it at `now`, given what the ledger says; equality is stale (RFC 9111 §4.2).
     pub(crate) fn condition(&self, verdict: Verdict, now: TimestampMillis) -> Condition {

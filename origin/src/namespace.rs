@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use terrace_shared::key::{KeyError, KeyParts};
 use terrace_shared::policy::KeySpace;
+use terrace_shared::purge::Lag;
 use terrace_shared::purge::token::After;
 use terrace_shared::purge::wire::Receipt;
 use terrace_shared::time::Milliseconds;
 
-use crate::answer::{Answer, Source, StaleReason};
+use crate::answer::{Answer, LedgerLag, Source, StaleReason};
 use crate::ask::{Ask, Boarding, Found, Held, Served, Trust};
 use crate::cache::Cache;
 use crate::entry::{Entry, Value, typed};
@@ -110,6 +111,9 @@ impl<T: Send + Sync + 'static> Namespace<T> {
         F: FnOnce(Fill) -> Fut,
         Fut: Future<Output = Result<X, E>>,
     {
+        if let Some(answer) = self.quick::<X>(key) {
+            return Ok(answer);
+        }
         let (ask, filling) = match self.enter::<X, E>(key).await? {
             Entered::Answered(answer) => return Ok(answer),
             Entered::Filling(ask, filling) => (ask, filling),
@@ -167,6 +171,9 @@ impl<T: Send + Sync + 'static> Namespace<T> {
         F: FnOnce(Fill) -> Fut,
         Fut: Future<Output = Result<X, E>> + Send + 'static,
     {
+        if let Some(answer) = self.quick::<X>(key) {
+            return Ok(answer);
+        }
         let (ask, filling) = match self.enter::<X, E>(key).await? {
             Entered::Answered(answer) => return Ok(answer),
             Entered::Filling(ask, filling) => (ask, filling),
@@ -239,6 +246,18 @@ impl<T: Send + Sync + 'static> Namespace<T> {
         Ok(Entered::Filling(ask, filling))
     }
 
+    /// The answer of most reads: what memory is asked for most, if nothing at all stands against it.
+    fn quick<X: Filled<T>>(&self, parts: &KeyParts) -> Option<Answer<X::Answer>> {
+        let engine = self.cache.engine();
+        if engine.view().lag(&engine.clock, engine.bound) != Lag::Within {
+            return None; // what that means is for the policy to say
+        }
+        let after = self.after.as_deref();
+        engine.look_in_hot(&self.space, parts, after, |entry| {
+            self.memory_answer::<X>(entry, None)
+        })
+    }
+
     /// Looks into memory.
     fn look<X: Filled<T>, E>(&self, parts: &KeyParts) -> Result<Looked<X::Answer>, Error<E>> {
         let space = &self.space;
@@ -259,15 +278,9 @@ impl<T: Send + Sync + 'static> Namespace<T> {
         let mut held = None;
         match found {
             Found::Fresh(entry) => {
-                if let Some(value) = answer_of::<T, X>(&entry) {
-                    space.counters.memory_hits_total.add_one();
-                    return Ok(Looked::Answered(Answer {
-                        value,
-                        source: Source::Memory,
-                        stale: None,
-                        ledger_lag: lag,
-                        epoch: engine.epoch_of(&entry),
-                    }));
+                if let Some(answer) = self.memory_answer::<X>(&entry, lag) {
+                    engine.memory.note_hot(space, parts, &entry);
+                    return Ok(Looked::Answered(answer));
                 }
             }
             Found::Wanting(entry) if accepts::<T, X>(&entry.value) => {
@@ -290,6 +303,23 @@ impl<T: Send + Sync + 'static> Namespace<T> {
             held,
             lag,
         }))
+    }
+
+    /// The answer that memory's fresh entry is, counted.
+    fn memory_answer<X: Filled<T>>(
+        &self,
+        entry: &Entry,
+        ledger_lag: Option<LedgerLag>,
+    ) -> Option<Answer<X::Answer>> {
+        let value = answer_of::<T, X>(entry)?;
+        self.space.counters.memory_hits_total.add_one();
+        Some(Answer {
+            value,
+            source: Source::Memory,
+            stale: None,
+            ledger_lag,
+            epoch: self.cache.engine().epoch_of(entry),
+        })
     }
 
     fn conclude<X: Filled<T>, E>(

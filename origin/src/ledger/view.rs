@@ -182,6 +182,9 @@ impl View {
         if self.authority == Authority::Here {
             return Lag::Within;
         }
+        if self.age_at(clock.latest()).is_some_and(|age| age <= bound) {
+            return Lag::Within;
+        }
         match self.age(clock) {
             None => Lag::Unknown,
             Some(age) if age > bound => Lag::Beyond(age),
@@ -191,6 +194,10 @@ impl View {
 
     /// How old the view is; none while there is none.
     pub(crate) fn age(&self, clock: &Clock) -> Option<Milliseconds> {
+        self.age_at(clock.moment())
+    }
+
+    fn age_at(&self, now: Moment) -> Option<Milliseconds> {
         if self.authority == Authority::Here {
             return Some(Milliseconds::default());
         }
@@ -204,7 +211,7 @@ impl View {
         if confirmed.wall == TimestampMillis::default() {
             return None;
         }
-        Some(clock.moment().saturating_since(confirmed))
+        Some(now.saturating_since(confirmed))
     }
 
     /// Notes that the replica stood where the authority stood at `asked_at`.

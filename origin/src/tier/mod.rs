@@ -1,6 +1,7 @@
 //! The tiers that hold values: memory always, a shared one when there is one.
 
 pub(crate) mod breaker;
+mod hot;
 pub(crate) mod memory;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
