@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct LanguageRule(Vec<Box<str>>);
 
 impl LanguageRule {
-    /// These language tags; of two that a client likes equally, the first is meant.
+    /// These language tags, the one that the origin prefers first.
     pub const fn new(tags: Vec<Box<str>>) -> Self {
         Self(tags)
     }
@@ -25,19 +25,17 @@ impl LanguageRule {
     /// all are refused.
     ///
     /// A range speaks of a language if it is the language or begins it (`de` of `de-AT`, RFC 4647 §3.3.1), or
-    /// if the language is what is left of it (`de` for `de-CH`, §3.4); `*` speaks of those that no other does.
+    /// if the language is what is left of it (`de` for `de-CH`, §3.4); `*` speaks of those that no other does. Of two
+    /// languages with the same weight, the one that a range names more closely is meant, then the first of the list.
     pub fn best(&self, ranges: &[(&[u8], u16)]) -> Option<&str> {
-        let mut best = None;
-        let mut most = 0;
+        let mut best: Option<(&str, (u16, Nearness))> = None;
         for tag in &self.0 {
-            let weight = weight_of(tag.as_bytes(), ranges);
-            // The first of equals stays.
-            if weight > most {
-                most = weight;
-                best = Some(&**tag);
+            let wish = wish(tag.as_bytes(), ranges);
+            if wish.0 > 0 && best.is_none_or(|(_, most)| wish > most) {
+                best = Some((tag, wish));
             }
         }
-        best
+        best.map(|(tag, _)| tag)
     }
 
     /// Whether `tag` has the form of a language tag: subtags of letters and digits (RFC 4647 §2.1).
@@ -51,19 +49,42 @@ impl LanguageRule {
     }
 }
 
-fn weight_of(tag: &[u8], ranges: &[(&[u8], u16)]) -> u16 {
+/// How closely a range names a language.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Nearness {
+    /// It is `*`.
+    Any,
+    /// The language is what is left of it, so many letters.
+    Narrower(usize),
+    /// It begins the language.
+    Wider,
+    /// It is the language.
+    Same,
+}
+
+/// How much `tag` is wanted, and how closely it is named.
+fn wish(tag: &[u8], ranges: &[(&[u8], u16)]) -> (u16, Nearness) {
     let of_own = ranges.iter().filter(|(range, _)| begins(range, tag));
     // The longest that the language begins with is about it more than the others.
     let own = of_own.max_by_key(|(range, _)| range.len());
     let narrower = ranges.iter().filter(|(range, _)| begins(tag, range));
-    let narrower = narrower.map(|(_, weight)| *weight).max();
+    let narrower = narrower
+        .map(|(_, weight)| (*weight, Nearness::Narrower(tag.len())))
+        .max();
     match (own, narrower) {
-        (Some((_, 0)), _) => 0,
-        (Some((_, own)), narrower) => narrower.unwrap_or_default().max(*own),
+        (Some((_, 0)), _) => (0, Nearness::Any),
+        (Some((range, weight)), narrower) => {
+            let nearness = if range.len() == tag.len() {
+                Nearness::Same
+            } else {
+                Nearness::Wider
+            };
+            narrower.into_iter().fold((*weight, nearness), Ord::max)
+        }
         (None, Some(narrower)) => narrower,
         (None, None) => {
             let others = ranges.iter().find(|(range, _)| *range == b"*");
-            others.map_or(0, |(_, weight)| *weight)
+            (others.map_or(0, |(_, weight)| *weight), Nearness::Any)
         }
     }
 }
@@ -98,7 +119,10 @@ mod tests {
             (&["en", "de"], &[("en", 1_000), ("de", 1_000)], Some("en")),
             // What is left of a narrower range; what a wider range means.
             (&["en", "de"], &[("de-CH", 1_000), ("en", 900)], Some("de")),
-            (&["en", "de-AT", "de"], &[("de", 1_000)], Some("de-AT")),
+            (&["en", "de-AT", "de-DE"], &[("de", 1_000)], Some("de-AT")),
+            (&["en", "de-AT", "de"], &[("de", 1_000)], Some("de")),
+            (&["de", "de-AT"], &[("de-AT", 1_000)], Some("de-AT")),
+            (&["de", "de-AT"], &[("de-AT-1996", 1_000)], Some("de-AT")),
             (
                 &["en", "zh-Hant"],
                 &[("zh-Hant-TW", 1_000)],
