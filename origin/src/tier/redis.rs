@@ -2,6 +2,8 @@
 
 mod connection;
 mod followed;
+mod key;
+mod reads;
 mod servers;
 
 use std::fmt;
@@ -9,12 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use redis::sentinel::SentinelNodeConnectionInfo;
-use redis::{Cmd, FromRedisValue};
+use redis::{Cmd, RedisResult, Value};
 use terrace_shared::time::Milliseconds;
 
 pub(crate) use self::connection::{Connection, Sickness};
 pub(crate) use self::followed::{Followed, Vouched};
-use self::servers::Servers;
+use self::key::Key;
+use self::reads::{Reads, Wire};
+use self::servers::{Servers, Spread};
 use super::SharedTier;
 use super::breaker::{Admission, Breaker, Failure};
 use crate::clock::Clock;
@@ -127,7 +131,7 @@ impl Redis {
         }
     }
 
-    fn over(servers: redis::RedisResult<Servers>, urls: &str) -> Result<Self, RedisError> {
+    fn over(servers: RedisResult<Servers>, urls: &str) -> Result<Self, RedisError> {
         let servers = servers.map_err(|source| RedisError::Address {
             url: without_password(urls),
             source,
@@ -192,49 +196,45 @@ impl Health {
 /// The tier of values.
 #[derive(Debug)]
 pub(crate) struct RedisTier {
-    redis: Redis,
-    clock: Clock,
+    reads: Reads<Way>,
 }
 
 impl RedisTier {
-    pub(crate) const fn new(redis: Redis, clock: Clock) -> Self {
-        Self { redis, clock }
-    }
-
-    async fn call<R: FromRedisValue>(&self, command: &Cmd) -> Result<R, TierError> {
-        let Redis {
-            connection, health, ..
-        } = &self.redis;
-        match health.breaker.admit(self.clock.moment().steady) {
-            Admission::Refuse => return Err(TierError::Refused),
-            Admission::Try => {}
-        }
-        match command.query_async(&mut connection.clone()).await {
-            Ok(answer) => {
-                health.succeeded();
-                Ok(answer)
-            }
-            Err(error) => {
-                health.failed(&error, &self.clock);
-                Err(TierError::Failed)
-            }
+    pub(crate) fn new(redis: Redis, clock: Clock) -> Self {
+        Self {
+            reads: Reads::new(Way { redis, clock }),
         }
     }
 
-    fn command(&self, name: &str, key: &str) -> Cmd {
-        let mut command = redis::cmd(name);
-        if self.redis.prefix.is_empty() {
-            command.arg(key);
-        } else {
-            command.arg(format!("{}{key}", self.redis.prefix));
+    async fn write(&self, command: &Cmd) -> Result<(), TierError> {
+        let way = self.reads.wire();
+        way.admit()?;
+        match way.ask(command).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(TierError::Failed),
         }
-        command
+    }
+
+    fn key<'a>(&'a self, name: &'a str) -> Key<'a> {
+        Key {
+            prefix: &self.reads.wire().redis.prefix,
+            name,
+        }
     }
 }
 
 impl SharedTier for RedisTier {
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, TierError>> {
-        Box::pin(async move { self.call(&self.command("GET", key)).await })
+        Box::pin(async move {
+            let way = self.reads.wire();
+            match (way.admit()?, way.redis.connection.servers().spread()) {
+                (Admitted::Freely, Spread::OneServer) => self.reads.get(self.key(key)).await,
+                // Others shall not wait for an attempt; and on a Cluster, keys lie on many slots.
+                (Admitted::ToTry, _) | (_, Spread::Slots) => {
+                    Box::pin(self.reads.get_alone(self.key(key))).await
+                }
+            }
+        })
     }
 
     fn put<'a>(
@@ -244,22 +244,70 @@ impl SharedTier for RedisTier {
         lifetime: Milliseconds,
     ) -> BoxFuture<'a, Result<(), TierError>> {
         Box::pin(async move {
-            let mut command = self.command("SET", key);
+            let mut command = self.key(key).command("SET");
             command.arg(bytes).arg("PX").arg(lifetime.as_u64().max(1));
-            self.call(&command).await
+            self.write(&command).await
         })
     }
 
     fn remove<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), TierError>> {
-        Box::pin(async move { self.call(&self.command("DEL", key)).await })
+        Box::pin(async move { self.write(&self.key(key).command("DEL")).await })
     }
 
     fn stats(&self) -> SharedTierStats {
-        let health = &self.redis.health;
+        let health = &self.reads.wire().redis.health;
         SharedTierStats {
             breaker_open: health.breaker.is_open(),
             breaker_opened_total: health.opened.load(Ordering::Relaxed),
         }
+    }
+}
+
+/// The way of values to a Redis and back, with what is known of its health.
+#[derive(Debug)]
+struct Way {
+    redis: Redis,
+    clock: Clock,
+}
+
+/// How a call may go on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Admitted {
+    /// As any does.
+    Freely,
+    /// As the one that finds out whether Redis is back.
+    ToTry,
+}
+
+impl Way {
+    /// Lets a call go on, unless Redis is taken for down.
+    fn admit(&self) -> Result<Admitted, TierError> {
+        let breaker = &self.redis.health.breaker;
+        if !breaker.is_open() {
+            return Ok(Admitted::Freely); // without a look at the clock
+        }
+        match breaker.admit(self.clock.moment().steady) {
+            Admission::Try => Ok(Admitted::ToTry),
+            Admission::Refuse => Err(TierError::Refused),
+        }
+    }
+}
+
+impl Wire for Way {
+    async fn ask(&self, command: &Cmd) -> RedisResult<Value> {
+        let Redis {
+            connection, health, ..
+        } = &self.redis;
+        let answer = connection.ask(command).await;
+        match &answer {
+            Ok(_) => health.succeeded(),
+            Err(error) => health.failed(error, &self.clock),
+        }
+        answer
+    }
+
+    fn is_down(&self) -> bool {
+        self.redis.health.breaker.is_open()
     }
 }
 

@@ -82,9 +82,15 @@ impl Connection {
     }
 
     pub(super) async fn live(&self) -> RedisResult<(u64, Live)> {
-        if let Some(found) = self.0.in_use() {
-            return Ok(found);
+        match self.0.in_use() {
+            Some(found) => Ok(found),
+            // In a box, so that the many who find one do not carry the room for this.
+            None => Box::pin(self.connected()).await,
         }
+    }
+
+    /// A new connection, or the one that somebody else has made meanwhile.
+    async fn connected(&self) -> RedisResult<(u64, Live)> {
         let connected = tokio::time::timeout(TIMEOUT, async {
             let _turn = self.0.turn.lock().await;
             if let Some(found) = self.0.in_use() {
@@ -101,6 +107,15 @@ impl Connection {
             Ok(connected) => connected,
             Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
         }
+    }
+
+    /// What is answered to `command`; an answer that is an error is one.
+    pub(super) async fn ask(&self, command: &Cmd) -> RedisResult<Value> {
+        let (number, mut live) = self.live().await?;
+        let answer = live.send(command).await;
+        let answer = answer.and_then(Value::extract_error);
+        self.judge(number, answer.as_ref().err());
+        answer
     }
 
     /// How many replicas the server of connection `number` must have to write, if that is known.
@@ -146,13 +161,7 @@ impl Shared {
 
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(async move {
-            let (number, mut live) = self.live().await?;
-            let answer = live.send(command).await;
-            let answer = answer.and_then(Value::extract_error);
-            self.judge(number, answer.as_ref().err());
-            answer
-        })
+        Box::pin(self.ask(command))
     }
 
     fn req_packed_commands<'a>(
@@ -180,7 +189,7 @@ impl ConnectionLike for Connection {
 impl Live {
     pub(super) async fn send(&mut self, command: &Cmd) -> RedisResult<Value> {
         match self {
-            Self::Server(server) => server.req_packed_command(command).await,
+            Self::Server(server) => server.send_packed_command(command).await,
             Self::Cluster(cluster) => cluster.req_packed_command(command).await,
         }
     }

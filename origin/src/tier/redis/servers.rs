@@ -19,6 +19,15 @@ pub(super) enum Servers {
     Cluster(Nodes),
 }
 
+/// Where keys are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Spread {
+    /// All on one server.
+    OneServer,
+    /// On the slots of a Cluster.
+    Slots,
+}
+
 /// Sentinels, and the master that they watch.
 pub(super) struct Sentinels {
     /// Asking changes what it remembers of its connections.
@@ -89,6 +98,14 @@ impl Servers {
             known,
             next: AtomicUsize::new(0),
         }))
+    }
+
+    /// Where keys are.
+    pub(super) const fn spread(&self) -> Spread {
+        match self {
+            Self::One(_) | Self::Sentinel(_) => Spread::OneServer,
+            Self::Cluster(_) => Spread::Slots,
+        }
     }
 
     /// Connects to whoever counts now.
