@@ -188,3 +188,104 @@ async fn keys_in_redis_are_readable_and_end_with_their_entries() {
         "{left:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_that_wait_together_go_in_few_commands_and_each_gets_its_own() {
+    let server = RedisServer::start().await;
+    let redis = async || {
+        let redis = Redis::connect(server.url()).await.expect("Redis answers");
+        Process::over(redis.prefix("shop:"), OnLedgerLag::Revalidate).await
+    };
+    let (one, two) = (redis().await, redis().await);
+    for id in 0..400 {
+        one.ask(id, &format!("plan {id}")).await;
+    }
+    let _: Option<String> = server.call(&["CONFIG", "RESETSTAT"]).await;
+    let found = read_all(&two, 0..500).await;
+    for (id, (source, value)) in found.into_iter().enumerate() {
+        let expected = match id {
+            0..400 => (Source::Redis, format!("plan {id}")),
+            _ => (Source::Filled, "filled".to_owned()),
+        };
+        assert_eq!((source, value), expected, "{id}");
+    }
+    let (alone, together) = (calls(&server, "get").await, calls(&server, "mget").await);
+    assert!(together >= 1, "{alone} and {together} commands");
+    assert!(alone + together < 250, "{alone} and {together} commands");
+    let stats = two.cache.stats();
+    let plans = &stats.namespaces["plan"];
+    assert_eq!(
+        (plans.redis_hits_total, plans.redis_misses_total),
+        (400, 100)
+    );
+    assert_eq!(plans.redis_errors_total, 0);
+}
+
+#[tokio::test]
+async fn what_is_no_string_is_of_no_use_to_its_reader_and_no_harm_to_others() {
+    let server = RedisServer::start().await;
+    let (one, two) = (Process::start(&server).await, Process::start(&server).await);
+    for id in 0..20 {
+        one.source(id).await;
+    }
+    for key in ["plan:0", "plan:9"] {
+        let _: Option<u64> = server.call(&["DEL", key]).await;
+        let _: Option<u64> = server.call(&["RPUSH", key, "x"]).await;
+    }
+    assert_eq!(two.source(0).await, Source::Filled, "read alone");
+    for (id, (source, _)) in (1..20).zip(read_all(&two, 1..20).await) {
+        let expected = match id {
+            9 => Source::Filled,
+            _ => Source::Redis,
+        };
+        assert_eq!(source, expected, "{id}");
+    }
+    assert!(calls(&server, "mget").await >= 1);
+    assert!(!two.cache.stats().redis.expect("there is one").breaker_open);
+}
+
+#[tokio::test]
+async fn a_user_who_may_read_one_key_at_a_time_does() {
+    let server = RedisServer::start().await;
+    let rules = "ACL SETUSER one on >secret ~* &* +@all -mget";
+    let rules: Vec<_> = rules.split(' ').collect();
+    let _: Option<String> = server.call(&rules).await;
+    let redis = async || {
+        let url = format!("redis://one:secret@{}", server.address());
+        let redis = Redis::connect(url).await.expect("Redis answers");
+        Process::over(redis, OnLedgerLag::Revalidate).await
+    };
+    let (one, two) = (redis().await, redis().await);
+    for id in 0..20 {
+        one.source(id).await;
+    }
+    for (source, _) in read_all(&two, 0..20).await {
+        assert_eq!(source, Source::Redis);
+    }
+    let errors: Option<String> = server.call(&["INFO", "errorstats"]).await;
+    assert!(errors.is_some_and(|errors| errors.contains("errorstat_NOPERM")));
+    assert_eq!(two.cache.stats().namespaces["plan"].redis_errors_total, 0);
+}
+
+/// Reads plans at once.
+async fn read_all(process: &Process, ids: std::ops::Range<u32>) -> Vec<(Source, String)> {
+    let reads = ids.map(async |id| {
+        let fill = async |_| Ok::<_, Unfailing>("filled".to_owned());
+        let plan = process.plans.answer_or_fill(&key!(id: id), fill).await;
+        let plan = plan.expect("an answer");
+        (plan.source, plan.value.to_string())
+    });
+    futures_util::future::join_all(reads).await
+}
+
+/// How often a server has been given a command.
+async fn calls(server: &RedisServer, command: &str) -> u64 {
+    let info: Option<String> = server.call(&["INFO", "commandstats"]).await;
+    let begin = format!("cmdstat_{command}:calls=");
+    let info = info.expect("Redis answers");
+    let line = info.lines().find_map(|line| line.strip_prefix(&*begin));
+    line.map_or(0, |line| {
+        let (calls, _) = line.split_once(',').expect("more follows");
+        calls.parse().expect("a number")
+    })
+}

@@ -302,6 +302,27 @@ async fn a_fail_over_in_a_cluster_that_lost_purges_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_at_once_find_what_lies_on_many_slots_of_a_cluster() {
+    let cluster = Cluster::start().await;
+    let (one, two) = (
+        Process::start(&cluster).await,
+        Process::start(&cluster).await,
+    );
+    for id in 0..50 {
+        one.ask(id, &format!("plan {id}")).await;
+    }
+    let reads = (0..50).map(|id| two.ask(id, "filled"));
+    for (id, plan) in futures_util::future::join_all(reads)
+        .await
+        .iter()
+        .enumerate()
+    {
+        assert_eq!(plan.source, Source::Redis, "{id}");
+        assert_eq!(**plan.value, format!("plan {id}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_a_cluster_that_demands_replicas_a_purge_that_none_has_is_not_confirmed() {
     let cluster = Cluster::start().await;
     let (owner, replica) = (&cluster.nodes[cluster.owner], &cluster.nodes[3]);

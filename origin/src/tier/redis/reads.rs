@@ -198,10 +198,15 @@ impl<W: Wire> Shared<W> {
 }
 
 impl<W: Wire> Trip<W> {
+    /// How often whoever else is about to run has a turn before a batch goes.
+    const TURNS: usize = 2;
+
     /// Takes a batch along, as soon as there is room.
     async fn go(mut self) {
-        // Whoever is about to run here may have a read to make, too.
-        tokio::task::yield_now().await;
+        // Whoever is about to run may have a read to make, too: those here, and those who are handed over meanwhile.
+        for _ in 0..Self::TURNS {
+            tokio::task::yield_now().await;
+        }
         let shared = self.shared.clone();
         let Ok(_room) = shared.room.acquire().await else {
             return;
