@@ -31,6 +31,9 @@ use crate::metrics::SharedTierStats;
 /// Many calls share a connection, which is made anew when it breaks and follows a fail-over. Connecting and each
 /// answer may take at most 2 s. Cheap to clone.
 ///
+/// Values that are asked for while another one is under way are read together, with `MGET`. A user who may not use
+/// that reads them one by one, as does everybody on a Cluster, where it does not reach across slots.
+///
 /// All purges of a cache go through one key, on one slot of a Cluster: one order, about as many purges a second as
 /// one server takes. Values are spread over all slots. A service that must purge more gives its caches different
 /// names ([`CacheBuilder::name`](crate::CacheBuilder::name)); each name is a ledger, and a shard, of its own.

@@ -42,7 +42,7 @@ struct Shared<W> {
     places: Mutex<Places>,
     /// Room for commands that many reads share.
     room: Semaphore,
-    /// Whether the server has refused to be asked for many keys at once.
+    /// Whether the server has refused to be asked for many keys at once, which is then not tried again.
     refused: AtomicBool,
 }
 

@@ -405,6 +405,8 @@ async fn a_runtime_that_ends_fails_those_who_gathered_on_it() {
     };
     let [c] = scene.begin(["c"]).await;
     ended.shutdown_background();
+    settle().await;
+    assert!(c.is_finished(), "at once");
     assert_eq!(failed(c).await, TierError::Failed);
     assert!(first.await.is_err());
     assert_eq!(scene.trips(), 1);
