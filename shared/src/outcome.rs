@@ -2,8 +2,6 @@
 //!
 //! The same words label metrics, so none of them ever holds a URL or a key.
 
-use std::fmt::Write as _;
-
 use ::http::header::HeaderName;
 use ::http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -112,8 +110,10 @@ pub enum NotStored {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[must_use]
 pub struct CacheStatus {
-    value: String,
-    detail: Option<String>,
+    /// The whole member, as it is sent.
+    text: String,
+    /// Where `; detail=` begins in it, which stays behind all else; none if there is no detail yet.
+    detail_at: Option<usize>,
 }
 
 impl Outcome {
@@ -234,18 +234,10 @@ impl CacheStatus {
 
     /// Signed by `cache`: what it did with the request.
     pub fn new(cache: &str, outcome: Outcome) -> Self {
-        let mut value = String::with_capacity(64);
-        push_token_or_string(&mut value, cache);
+        let said = Self::of(cache);
         match outcome {
-            Outcome::Hit => value.push_str("; hit"),
-            Outcome::Forward(reason) => {
-                value.push_str("; fwd=");
-                value.push_str(reason.as_str());
-            }
-        }
-        Self {
-            value,
-            detail: None,
+            Outcome::Hit => said.with(&["; hit"]),
+            Outcome::Forward(reason) => said.with(&["; fwd=", reason.as_str()]),
         }
     }
 
@@ -269,24 +261,17 @@ impl CacheStatus {
     /// RFC 9211 §2 would have such responses say nothing; whoever looks for the reason finds it here, and
     /// nobody is told of a hit or a forward that was none.
     pub fn generated(cache: &str, detail: &str) -> Self {
-        let mut value = String::with_capacity(64);
-        push_token_or_string(&mut value, cache);
-        Self {
-            value,
-            detail: Some(detail.to_owned()),
-        }
+        Self::of(cache).detail(detail)
     }
 
     /// The status that the next hop answered with (RFC 9211 §2.3).
-    pub fn forward_status(mut self, status: StatusCode) -> Self {
-        let _ = write!(self.value, "; fwd-status={}", status.as_u16());
-        self
+    pub fn forward_status(self, status: StatusCode) -> Self {
+        self.with(&["; fwd-status=", status.as_str()])
     }
 
     /// The freshness lifetime that is left (RFC 9211 §2.4).
-    pub fn ttl(mut self, remaining: DeltaSeconds) -> Self {
-        let _ = write!(self.value, "; ttl={}", bounded(remaining));
-        self
+    pub fn ttl(self, remaining: DeltaSeconds) -> Self {
+        self.with(&["; ttl=", Decimal::of(remaining).as_str()])
     }
 
     /// The freshness lifetime that is left, or for how long there has been none (RFC 9211 §2.4).
@@ -302,40 +287,39 @@ impl CacheStatus {
         self.stale_for(by).detail(because.as_str())
     }
 
-    fn stale_for(mut self, by: DeltaSeconds) -> Self {
+    fn stale_for(self, by: DeltaSeconds) -> Self {
         let sign = if by.is_zero() { "" } else { "-" };
-        let _ = write!(self.value, "; ttl={sign}{}", bounded(by));
-        self
+        self.with(&["; ttl=", sign, Decimal::of(by).as_str()])
     }
 
     /// The response was stored (RFC 9211 §2.5).
-    pub fn stored(mut self) -> Self {
-        self.value.push_str("; stored");
-        self
+    pub fn stored(self) -> Self {
+        self.with(&["; stored"])
     }
 
     /// The request waited for another one's response (RFC 9211 §2.6).
-    pub fn collapsed(mut self) -> Self {
-        self.value.push_str("; collapsed");
-        self
+    pub fn collapsed(self) -> Self {
+        self.with(&["; collapsed"])
     }
 
     /// The cache key that was used (RFC 9211 §2.7).
-    pub fn key(mut self, key: &str) -> Self {
-        self.value.push_str("; key=");
-        push_string(&mut self.value, key);
-        self
+    pub fn key(self, key: &str) -> Self {
+        let mut quoted = String::with_capacity(key.len() + 2);
+        push_string(&mut quoted, key);
+        self.with(&["; key=", &quoted])
     }
 
     /// More, for whoever reads it (RFC 9211 §2.8); a second one is added after a semicolon and a space.
     pub fn detail(mut self, detail: &str) -> Self {
-        match &mut self.detail {
-            None => self.detail = Some(detail.to_owned()),
-            Some(before) => {
-                before.push_str("; ");
-                before.push_str(detail);
-            }
+        if self.detail_at.is_none() {
+            self.detail_at = Some(self.text.len());
+            self.text.push_str("; detail=\"");
+        } else {
+            self.text.pop(); // the closing quotation mark
+            self.text.push_str("; ");
         }
+        push_escaped(&mut self.text, detail);
+        self.text.push('"');
         self
     }
 
@@ -346,26 +330,69 @@ impl CacheStatus {
 
     /// The member as field text.
     pub fn to_text(&self) -> String {
-        let mut text = self.value.clone();
-        if let Some(detail) = &self.detail {
-            text.push_str("; detail=");
-            push_string(&mut text, detail);
-        }
-        text
+        self.text.clone()
     }
 
     /// Adds it behind what caches nearer to the origin have said (RFC 9211 §2).
     pub fn append_to(&self, fields: &mut HeaderMap) {
         // Only visible ASCII is ever written, so it is a field value; if it were not, nothing is said.
-        if let Ok(value) = HeaderValue::try_from(self.to_text()) {
+        if let Ok(value) = HeaderValue::from_str(&self.text) {
             fields.append(Self::FIELD, value);
         }
     }
+
+    /// Only the name of the cache, so far.
+    fn of(cache: &str) -> Self {
+        let mut text = String::with_capacity(80);
+        push_token_or_string(&mut text, cache);
+        Self {
+            text,
+            detail_at: None,
+        }
+    }
+
+    /// Adds a parameter, given in pieces.
+    fn with(mut self, pieces: &[&str]) -> Self {
+        match &mut self.detail_at {
+            None => self.text.extend(pieces.iter().copied()),
+            Some(at) => {
+                for piece in pieces {
+                    self.text.insert_str(*at, piece);
+                    *at += piece.len();
+                }
+            }
+        }
+        self
+    }
 }
 
-/// Structured-field integers have at most fifteen digits (RFC 9651 §3.3.1).
-fn bounded(length: DeltaSeconds) -> u64 {
-    length.as_seconds().min(999_999_999_999_999)
+/// A length of time in digits, of which a structured field's integer has at most fifteen (RFC 9651 §3.3.1).
+struct Decimal {
+    digits: [u8; 15],
+    /// Where they begin.
+    first: usize,
+}
+
+impl Decimal {
+    fn of(length: DeltaSeconds) -> Self {
+        let mut rest = length.as_seconds().min(999_999_999_999_999);
+        let mut digits = [b'0'; 15];
+        let mut first = digits.len();
+        for (place, digit) in digits.iter_mut().enumerate().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            first = place;
+            if rest == 0 {
+                break;
+            }
+        }
+        Self { digits, first }
+    }
+
+    fn as_str(&self) -> &str {
+        let digits = self.digits.get(self.first..).unwrap_or_default();
+        std::str::from_utf8(digits).unwrap_or_default()
+    }
 }
 
 fn push_token_or_string(out: &mut String, text: &str) {
@@ -383,6 +410,11 @@ fn push_token_or_string(out: &mut String, text: &str) {
 /// A structured-field string: printable ASCII in double quotes, with `"` and `\` escaped (RFC 9651 §4.1.6).
 fn push_string(out: &mut String, text: &str) {
     out.push('"');
+    push_escaped(out, text);
+    out.push('"');
+}
+
+fn push_escaped(out: &mut String, text: &str) {
     for character in text.chars() {
         match character {
             '"' | '\\' => out.extend(['\\', character]),
@@ -390,7 +422,6 @@ fn push_string(out: &mut String, text: &str) {
             _ => out.push('?'),
         }
     }
-    out.push('"');
 }
 
 #[cfg(test)]

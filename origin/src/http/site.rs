@@ -95,19 +95,16 @@ impl Site {
         }
     }
 
-    /// The request under what responses of its path have said about queries; with the key that it had before.
-    pub(super) fn under_search_rule(&self, intake: Intake) -> (Intake, Option<EncodedKey>) {
+    /// Puts the request under what responses of its path have said about queries; the key that it had before, if
+    /// that was another.
+    pub(super) fn put_under_search_rule(&self, intake: &mut Intake) -> Option<EncodedKey> {
         if !self.has_learned.load(Ordering::Acquire) {
-            return (intake, None);
+            return None;
         }
         let rules = self.search.read();
-        match rules.lookup(intake.target.host(), intake.target.path()) {
-            None => (intake, None),
-            Some(rule) => {
-                let plain = intake.key.clone();
-                (intake.under_search_rule(rule), Some(plain))
-            }
-        }
+        let rule = rules.lookup(intake.target.host(), intake.target.path())?;
+        let key = intake.key_under(rule);
+        Some(std::mem::replace(&mut intake.key, key))
     }
 
     /// The key that a response to `visit` is stored under; what it says about queries is learned.
@@ -125,7 +122,7 @@ impl Site {
         }
         match rule {
             None => visit.plain_key().clone(),
-            Some(rule) => visit.intake.clone().under_search_rule(&rule).key,
+            Some(rule) => visit.intake.key_under(&rule),
         }
     }
 }

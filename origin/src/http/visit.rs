@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use ::http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
+use ::http::uri::PathAndQuery;
 use ::http::{Extensions, HeaderValue, Method, Request, Uri, Version, request};
 use terrace_shared::http::StoredResponse;
 use terrace_shared::intake::{Handling, Intake, Target, TargetError};
@@ -110,7 +111,7 @@ impl Visit {
 
     fn of(
         site: &Arc<Site>,
-        intake: Intake,
+        mut intake: Intake,
         (uri, version, extensions): (Uri, Version, Extensions),
         now: TimestampMillis,
     ) -> Self {
@@ -119,7 +120,7 @@ impl Visit {
         let presented = presented.then(|| site.engine().presented(&intake.fields));
         let presented = presented.unwrap_or_default();
         let (lag, epoch) = standing(site, &intake);
-        let (intake, plain_key) = site.under_search_rule(intake);
+        let plain_key = site.put_under_search_rule(&mut intake);
         Self {
             lag,
             site: site.clone(),
@@ -162,7 +163,7 @@ impl Visit {
     ) -> Option<Arc<Self>> {
         let now = site.engine().clock.now();
         let fields = request.headers().clone();
-        let intake = Intake::of(
+        let mut intake = Intake::of(
             request.method(),
             target,
             fields,
@@ -172,7 +173,7 @@ impl Visit {
         if intake.handling != Handling::Pass(ForwardReason::Method) {
             return None; // its route, or its cookies, bypass the store
         }
-        let (intake, plain_key) = site.under_search_rule(intake);
+        let plain_key = site.put_under_search_rule(&mut intake);
         Some(Arc::new(Self {
             lag: Lag::Within,
             site: site.clone(),
@@ -328,7 +329,7 @@ fn standing(site: &Site, intake: &Intake) -> (Lag, Option<Epoch>) {
 /// What a request asks for: its own host, or that of its `Host` field, or the layer's.
 fn target_of(head: &request::Parts, config: &Config) -> Result<Target, TargetError> {
     let uri = asked_for(head);
-    let scheme = head.uri.scheme_str().unwrap_or(config.scheme.as_str());
+    let scheme = head.uri.scheme().unwrap_or(&config.scheme);
     let host = match (head.uri.authority(), head.headers.get(HOST)) {
         (Some(authority), _) => authority.as_str(),
         (None, Some(_)) if head.headers.get_all(HOST).iter().nth(1).is_some() => {
@@ -337,11 +338,8 @@ fn target_of(head: &request::Parts, config: &Config) -> Result<Target, TargetErr
         (None, Some(host)) => host.to_str().map_err(|_| TargetError::Malformed)?,
         (None, None) => &config.host,
     };
-    if host.contains(['/', '?', '#', '\\']) {
-        return Err(TargetError::Malformed);
-    }
-    let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
-    Target::parse(&format!("{scheme}://{host}{path_and_query}"))
+    let root = PathAndQuery::from_static("/");
+    Target::of(scheme, host, uri.path_and_query().unwrap_or(&root))
 }
 
 /// The URI before a router took off the prefix of a nested one.

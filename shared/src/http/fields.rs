@@ -9,7 +9,8 @@ use ::http::{HeaderMap, HeaderValue};
 
 use super::cache_control::Members;
 use super::{
-    BrowserRule, CompletionRequest, Exposure, Rules, StoredResponse, ValidationRequest, date,
+    BrowserRule, CompletionRequest, Exposure, Rules, StoredResponse, Targets, ValidationRequest,
+    date,
 };
 use crate::purge::wire::EPOCH_FIELD;
 use crate::time::{DeltaSeconds, Timestamp};
@@ -53,7 +54,7 @@ pub fn request_fields(fields: &HeaderMap, forward_as: ForwardAs<'_>) -> HeaderMa
 
 /// The fields of a stored response, as they go to the client at `age` (RFC 9111 §4, §5.1).
 pub fn response_fields(stored: &StoredResponse, age: DeltaSeconds, rules: &Rules) -> HeaderMap {
-    let mut out = stored.fields.clone();
+    let mut out = with_room(&stored.fields);
     out.insert(AGE, HeaderValue::from(age.as_seconds())); // (RFC 9111 §4)
     for_client(&mut out, rules);
     out
@@ -82,6 +83,18 @@ pub(super) fn storable_fields(
     ensure_date(&mut out, received_at);
     in_memory_of_its_own(&out)
 }
+
+/// The same fields, with room for those that every answer is given.
+fn with_room(fields: &HeaderMap) -> HeaderMap {
+    let mut out = HeaderMap::with_capacity(fields.len() + GIVEN);
+    for (name, value) in fields {
+        out.append(name.clone(), value.clone());
+    }
+    out
+}
+
+/// `Age`, `Content-Length`, `Cache-Status`, and the epoch.
+const GIVEN: usize = 4;
 
 /// The same fields, copied: as they came, values may be views of all that was read from a connection at once,
 /// which would be kept with them.
@@ -138,17 +151,12 @@ fn ensure_date(fields: &mut HeaderMap, received_at: Timestamp) {
 }
 
 fn for_client(fields: &mut HeaderMap, rules: &Rules) {
-    if rules.surrogate_keys == Exposure::Strip {
-        for name in &rules.surrogate_key_fields {
+    // Few responses have any of them, and a look at what there is costs less than looking each of them up.
+    let has_any = |name| for_caches(rules).any(|other| other == name);
+    if fields.keys().any(has_any) {
+        for name in for_caches(rules) {
             fields.remove(name);
         }
-        fields.remove(EPOCH_FIELD);
-    }
-    for name in &rules.targets.own {
-        fields.remove(name);
-    }
-    if rules.targets.class.contains(&SURROGATE_CONTROL) {
-        fields.remove(SURROGATE_CONTROL); // the last surrogate takes it out
     }
     match &rules.browser {
         BrowserRule::AsStored => {}
@@ -157,6 +165,18 @@ fn for_client(fields: &mut HeaderMap, rules: &Rules) {
             fields.insert(CACHE_CONTROL, value.clone());
         }
     }
+}
+
+/// The fields that are for caches, and that clients do not get.
+fn for_caches(rules: &Rules) -> impl Iterator<Item = &HeaderName> {
+    let (keys, epoch) = match rules.surrogate_keys {
+        Exposure::Strip => (&*rules.surrogate_key_fields, Some(&EPOCH)),
+        Exposure::Send => (&[][..], None),
+    };
+    let Targets { own, class } = &rules.targets;
+    // The last surrogate takes it out.
+    let control = class.iter().filter(|name| **name == SURROGATE_CONTROL);
+    keys.iter().chain(epoch).chain(own).chain(control)
 }
 
 /// Removes what is meant for this connection alone (RFC 9110 §7.6.1, RFC 9111 §3.1).
@@ -171,6 +191,8 @@ pub fn remove_hop_by_hop(fields: &mut HeaderMap) {
         fields.remove(name);
     }
 }
+
+static EPOCH: HeaderName = HeaderName::from_static(EPOCH_FIELD);
 
 const SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
 

@@ -104,8 +104,13 @@ impl Intake {
     /// besides: [`Self::alias_scopes`].
     #[must_use]
     pub fn under_search_rule(mut self, rule: &NoVarySearch) -> Self {
-        self.key = key_under(rule, &self.target, &self.path_and_query, &self.cookies);
+        self.key = self.key_under(rule);
         self
+    }
+
+    /// The key of [`Self::under_search_rule`].
+    pub fn key_under(&self, rule: &NoVarySearch) -> EncodedKey {
+        key_under(rule, &self.target, &self.path_and_query, &self.cookies)
     }
 
     /// What this request's own URL answers to when something is purged, if `stored` was stored under another.
@@ -192,7 +197,7 @@ fn handling(method: &Method, route: &Route, fields: &HeaderMap, cookies: Cookies
 }
 
 fn normalised(target: &Target, route: &Route) -> Box<str> {
-    let Some((path, sent)) = target.path_and_query().split_once('?') else {
+    let Some(sent) = target.query() else {
         return target.path_and_query().into();
     };
     let query = route.query.normalise(sent);
@@ -200,9 +205,9 @@ fn normalised(target: &Target, route: &Route) -> Box<str> {
         // An empty query is not the same as none (RFC 3986 §6.2.3).
         target.path_and_query().into()
     } else if query.is_empty() {
-        path.into()
+        target.path().into()
     } else {
-        format!("{path}?{query}").into()
+        format!("{}?{query}", target.path()).into()
     }
 }
 

@@ -50,13 +50,9 @@ impl Routes {
 
     /// The route of `path`, with its rules.
     pub fn find(&self, path: &str) -> &Arc<RouteRules> {
-        let route = self.policy.route(path);
-        let place = self
-            .policy
-            .routes()
-            .position(|other| std::ptr::eq(other, route));
-        place
-            .and_then(|place| self.rules.get(place))
+        let mut rules = self.rules.iter();
+        rules
+            .find(|rules| rules.route.path.matches(path))
             .unwrap_or(&self.fallback)
     }
 
@@ -152,12 +148,14 @@ impl RouteRules {
     pub fn answer(&self, stored: &StoredResponse) -> &Rules {
         let fields = stored.fields();
         // What is missing today may be there tomorrow: errors are not pressed upon browsers.
-        let silent = stored.status().is_success()
-            && !fields.contains_key(CACHE_CONTROL)
-            && !fields.contains_key(EXPIRES);
+        let silent = || {
+            stored.status().is_success()
+                && !fields.contains_key(CACHE_CONTROL)
+                && !fields.contains_key(EXPIRES)
+        };
         self.for_browsers
             .as_ref()
-            .filter(|_| silent)
+            .filter(|_| silent())
             .unwrap_or(&self.as_stored)
     }
 }

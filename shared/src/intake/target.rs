@@ -1,7 +1,7 @@
 //! What a request asks for: host, path and query, taken from its URL as it came.
 
 use ::http::Uri;
-use ::http::uri::{Authority, PathAndQuery};
+use ::http::uri::{Authority, Parts, PathAndQuery, Scheme};
 
 /// The target of a request, without anything that two readers could understand differently.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -39,8 +39,8 @@ impl Target {
         let start = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path_and_query) = rest.split_at(start);
         let (scheme, own_port) = match scheme {
-            scheme if scheme.eq_ignore_ascii_case("http") => ("http", "80"),
-            scheme if scheme.eq_ignore_ascii_case("https") => ("https", "443"),
+            scheme if scheme.eq_ignore_ascii_case("http") => ("http", HTTP_PORT),
+            scheme if scheme.eq_ignore_ascii_case("https") => ("https", HTTPS_PORT),
             _ => return Err(TargetError::Malformed),
         };
         let host = host_of(authority, own_port).ok_or(TargetError::Malformed)?;
@@ -53,6 +53,46 @@ impl Target {
         }
         uri.push_str(path_and_query);
         let uri = Uri::try_from(uri).map_err(|_| TargetError::Malformed)?;
+        Ok(Self(uri))
+    }
+
+    /// What [`Self::parse`] makes of the URL of these parts, which a request's head has come apart into already.
+    ///
+    /// `host` may have a port. In the usual case nothing is written down to be read again, and the path is shared.
+    ///
+    /// # Errors
+    /// As [`Self::parse`], and when `host` would end before its end.
+    pub fn of(
+        scheme: &Scheme,
+        host: &str,
+        path_and_query: &PathAndQuery,
+    ) -> Result<Self, TargetError> {
+        if host.contains(['/', '?', '#', '\\']) {
+            return Err(TargetError::Malformed);
+        }
+        let usual = path_and_query.as_str().starts_with('/')
+            && host.len() + path_and_query.as_str().len() <= LONGEST_USUAL;
+        let own_port = match scheme {
+            _ if !usual => None,
+            scheme if *scheme == Scheme::HTTP => Some(HTTP_PORT),
+            scheme if *scheme == Scheme::HTTPS => Some(HTTPS_PORT),
+            _ => None,
+        };
+        let Some(own_port) = own_port else {
+            return Self::parse(&format!("{scheme}://{host}{}", path_and_query.as_str()));
+        };
+        let host = host_of(host, own_port).ok_or(TargetError::Malformed)?;
+        check(path_and_query.path())?;
+        let authority = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            Authority::try_from(host.to_ascii_lowercase())
+        } else {
+            Authority::try_from(host)
+        };
+        let mut parts = Parts::default();
+        parts.scheme = Some(scheme.clone());
+        parts.authority = Some(authority.map_err(|_| TargetError::Malformed)?);
+        parts.path_and_query = Some(path_and_query.clone());
+        let uri = Uri::from_parts(parts).map_err(|_| TargetError::Malformed)?;
         Ok(Self(uri))
     }
 
@@ -78,9 +118,20 @@ impl Target {
 
     /// The path alone.
     pub fn path(&self) -> &str {
-        self.path_and_query().split('?').next().unwrap_or_default()
+        self.0.path()
+    }
+
+    /// The query alone; none if it has none.
+    pub fn query(&self) -> Option<&str> {
+        self.0.query()
     }
 }
+
+const HTTP_PORT: &str = "80";
+const HTTPS_PORT: &str = "443";
+
+/// Longer ones, in bytes, go the long way in [`Target::of`], which knows how long a URL may be.
+const LONGEST_USUAL: usize = 32_768;
 
 /// The host of an authority, with its port unless that is empty or the scheme's own.
 ///
@@ -102,6 +153,11 @@ fn host_of<'a>(authority: &'a str, own_port: &str) -> Option<&'a str> {
 }
 
 fn check(path: &str) -> Result<(), TargetError> {
+    // In the usual case there is nothing of what is looked for below.
+    let usual = |byte| !matches!(byte, b'\\' | b'%' | b'.') && !byte.is_ascii_control();
+    if path.bytes().all(usual) {
+        return Ok(());
+    }
     if path.bytes().any(|byte| byte == b'\\') {
         return Err(TargetError::Backslash);
     }
@@ -197,6 +253,78 @@ mod tests {
             ("https://a/x\u{1}", TargetError::ControlCharacter),
         ] {
             assert_eq!(Target::parse(url), Err(error), "{url}");
+        }
+    }
+
+    /// What the parts of a head make, and what the URL makes that they write.
+    fn both_ways(scheme: &str, host: &str, path: &str) -> Option<[Result<Target, TargetError>; 2]> {
+        let scheme = Scheme::try_from(scheme).ok()?;
+        let path: PathAndQuery = path.parse().ok()?;
+        let whole = Target::parse(&format!("{scheme}://{host}{}", path.as_str()));
+        Some([Target::of(&scheme, host, &path), whole])
+    }
+
+    #[test]
+    fn parts_of_a_head_make_what_their_url_makes() {
+        let long = format!("/{}", "x".repeat(LONGEST_USUAL));
+        let too_long = "/x".repeat(32_766);
+        for (scheme, host, path) in [
+            ("http", "a.example", "/"),
+            ("http", "A.example:80", "/x?y"),
+            ("https", "a.example:443", "/x?y?z"),
+            ("https", "a.example:80", "/?"),
+            ("HTTP", "a.example:80", "/"),
+            ("ftp", "a.example", "/"),
+            ("http", "[::1]:80", "/"),
+            ("http", "a:80:80", "/"),
+            ("http", "u@a", "/"),
+            ("http", "u@a", "/.."),
+            ("http", "a b", "/.."),
+            ("http", "a b", "/"),
+            ("http", "", "/"),
+            ("http", ":80", "/"),
+            ("http", "\u{e9}", "/"),
+            ("http", "%", "/"),
+            ("http", "a", "*"),
+            ("http", "a", "?x"),
+            ("http", "a", "/x?%2f"),
+            ("http", "a", "/%2f?x"),
+            ("http", "a", "/a.b/.c"),
+            ("http", "a", "/a/.."),
+            ("http", "a", "/a/%2e?"),
+            ("http", "a", &long),
+            ("http", "a", &too_long),
+        ] {
+            let Some([parts, whole]) = both_ways(scheme, host, path) else {
+                continue; // it comes to nobody
+            };
+            assert_eq!(parts, whole, "{scheme} {host} {path}");
+            let text = |target: Target| target.uri().to_string();
+            assert_eq!(parts.map(text), whole.map(text), "{scheme} {host} {path}");
+        }
+    }
+
+    #[test]
+    fn a_host_does_not_end_before_its_end() {
+        for host in ["a/b", "a?b", "a#b", "a\\b"] {
+            let target = Target::of(&Scheme::HTTP, host, &PathAndQuery::from_static("/"));
+            assert_eq!(target, Err(TargetError::Malformed), "{host}");
+        }
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    proptest::proptest! {
+        #[test]
+        fn any_parts_of_a_head_make_what_their_url_makes(
+            scheme in "https?|HTTP|Https|ftp|h2",
+            host in "([a-cA-C.@%\\[\\] é-]|[0-9]){0,6}(\\[(::|[0-9a-f])*\\])?(:|:80|:443|:8080|:x)?",
+            path in "[/*?]?([/?ab.%*\\\\]|%2[eEfF]|%5[cC]|%0d|%7f|é|\u{7f}){0,9}",
+        ) {
+            if let Some([parts, whole]) = both_ways(&scheme, &host, &path) {
+                proptest::prop_assert_eq!(&parts, &whole);
+                let text = |target: Target| target.uri().to_string();
+                proptest::prop_assert_eq!(parts.map(text), whole.map(text));
+            }
         }
     }
 }
