@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use terrace_shared::http::{
     Exchange, Fill, ForwardAs, OnResponse, RequestFacts, ResponseHead, Rules, VaryKey, decide,
@@ -185,6 +186,10 @@ fn requests(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("request");
     group.bench_function("parse a target", |bencher| {
         bencher.iter(|| Target::parse(black_box(url)));
+    });
+    let path = PathAndQuery::from_static("/products/42?colour=red");
+    group.bench_function("make a target of its parts", |bencher| {
+        bencher.iter(|| Target::of(&Scheme::HTTPS, black_box("example.com"), black_box(&path)));
     });
     group.bench_function("parse the facts, 12 fields", |bencher| {
         bencher.iter(|| {

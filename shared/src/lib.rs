@@ -5,6 +5,7 @@
 //! and what has been purged ([`purge`]). `edge` and `origin` are the shells around it.
 
 mod bytes;
+mod decimal;
 pub mod http;
 pub mod intake;
 pub mod key;

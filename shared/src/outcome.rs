@@ -5,6 +5,7 @@
 use ::http::header::HeaderName;
 use ::http::{HeaderMap, HeaderValue, StatusCode};
 
+use crate::decimal::Decimal;
 use crate::http::Freshness;
 use crate::key::SurrogateKeyError;
 use crate::time::DeltaSeconds;
@@ -271,7 +272,7 @@ impl CacheStatus {
 
     /// The freshness lifetime that is left (RFC 9211 §2.4).
     pub fn ttl(self, remaining: DeltaSeconds) -> Self {
-        self.with(&["; ttl=", Decimal::of(remaining).as_str()])
+        self.with(&["; ttl=", bounded(remaining).as_str()])
     }
 
     /// The freshness lifetime that is left, or for how long there has been none (RFC 9211 §2.4).
@@ -289,7 +290,7 @@ impl CacheStatus {
 
     fn stale_for(self, by: DeltaSeconds) -> Self {
         let sign = if by.is_zero() { "" } else { "-" };
-        self.with(&["; ttl=", sign, Decimal::of(by).as_str()])
+        self.with(&["; ttl=", sign, bounded(by).as_str()])
     }
 
     /// The response was stored (RFC 9211 §2.5).
@@ -366,33 +367,9 @@ impl CacheStatus {
     }
 }
 
-/// A length of time in digits, of which a structured field's integer has at most fifteen (RFC 9651 §3.3.1).
-struct Decimal {
-    digits: [u8; 15],
-    /// Where they begin.
-    first: usize,
-}
-
-impl Decimal {
-    fn of(length: DeltaSeconds) -> Self {
-        let mut rest = length.as_seconds().min(999_999_999_999_999);
-        let mut digits = [b'0'; 15];
-        let mut first = digits.len();
-        for (place, digit) in digits.iter_mut().enumerate().rev() {
-            *digit = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            first = place;
-            if rest == 0 {
-                break;
-            }
-        }
-        Self { digits, first }
-    }
-
-    fn as_str(&self) -> &str {
-        let digits = self.digits.get(self.first..).unwrap_or_default();
-        std::str::from_utf8(digits).unwrap_or_default()
-    }
+/// A structured field's integer has at most fifteen digits (RFC 9651 §3.3.1).
+fn bounded(length: DeltaSeconds) -> Decimal {
+    Decimal::of(length.as_seconds().min(999_999_999_999_999))
 }
 
 fn push_token_or_string(out: &mut String, text: &str) {
@@ -461,6 +438,15 @@ mod tests {
                 )
                 .detail("more"),
                 r#""no token"; hit; ttl=-3; detail="soft-purge; more""#,
+            ),
+            (
+                CacheStatus::forward("Terrace", ForwardReason::Stale)
+                    .detail("a\"")
+                    .forward_status(StatusCode::OK)
+                    .detail("\\")
+                    .stored()
+                    .ttl(DeltaSeconds::LONGEST),
+                r#"Terrace; fwd=stale; fwd-status=200; stored; ttl=2147483648; detail="a\"; \\""#,
             ),
             (
                 CacheStatus::generated("Terrace", "only-if-cached"),

@@ -133,7 +133,7 @@ impl<O: Origin> Filler<O> {
             return None; // whatever is stored, the client wants an answer of now
         }
         let visit = self.visit.clone();
-        let (mut decision, mut found) = look_up(&visit);
+        let (mut decision, mut found) = look_up(&visit, visit.clock().timestamp());
         if !self.is_enough(&decision, &found)
             && let Some(merged) = look_in_shared(&visit, &found).await
         {

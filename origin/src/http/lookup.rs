@@ -6,6 +6,7 @@ use terrace_shared::http::{Decision, Held};
 use terrace_shared::intake::{judge, judge_among};
 use terrace_shared::outcome::ForwardReason;
 use terrace_shared::purge::Verdict;
+use terrace_shared::time::Timestamp;
 
 use super::respond::Place;
 use super::store::{Entry, Variants};
@@ -21,22 +22,27 @@ pub(super) struct Found {
 }
 
 /// What memory has for a request, and what to do with it: the ledger's verdict, and then HTTP's.
-pub(super) fn look_up(visit: &Visit) -> (Decision, Found) {
+pub(super) fn look_up(visit: &Visit, now: Timestamp) -> (Decision, Found) {
     let variants = visit.site.memory.get(&visit.intake.key);
-    judged(visit, variants.unwrap_or_default(), Place::Memory)
+    judged(visit, variants.unwrap_or_default(), Place::Memory, now)
 }
 
 /// What is to be done with a request, when these responses are stored.
-pub(super) fn judged(visit: &Visit, variants: Arc<Variants>, place: Place) -> (Decision, Found) {
+fn judged(
+    visit: &Visit,
+    variants: Arc<Variants>,
+    place: Place,
+    now: Timestamp,
+) -> (Decision, Found) {
     let (decision, entry) = match variants.as_slice() {
-        [entry] => match judge_one(visit, entry) {
+        [entry] => match judge_one(visit, entry, now) {
             // It is for other requests, or not to be used: there may be more to say.
             Decision::Forward(ForwardReason::VaryMiss | ForwardReason::Miss) => {
-                judge_all(visit, &variants)
+                judge_all(visit, &variants, now)
             }
             decision => (decision, Some(entry.clone())),
         },
-        _ => judge_all(visit, &variants),
+        _ => judge_all(visit, &variants, now),
     };
     let found = Found {
         variants,
@@ -47,8 +53,7 @@ pub(super) fn judged(visit: &Visit, variants: Arc<Variants>, place: Place) -> (D
 }
 
 /// What is to be done with the request of `visit`, if there were but `entry`.
-pub(super) fn judge_one(visit: &Visit, entry: &Arc<Entry>) -> Decision {
-    let now = visit.clock().timestamp();
+pub(super) fn judge_one(visit: &Visit, entry: &Arc<Entry>, now: Timestamp) -> Decision {
     let standing = (visit.verdict(entry), visit.lag);
     let Visit { intake, .. } = visit;
     judge(
@@ -60,9 +65,8 @@ pub(super) fn judge_one(visit: &Visit, entry: &Arc<Entry>) -> Decision {
     )
 }
 
-fn judge_all(visit: &Visit, variants: &Variants) -> (Decision, Option<Arc<Entry>>) {
+fn judge_all(visit: &Visit, variants: &Variants, now: Timestamp) -> (Decision, Option<Arc<Entry>>) {
     let held = held(visit, variants.as_slice());
-    let now = visit.clock().timestamp();
     let Visit { intake, lag, .. } = visit;
     let among = judge_among(&intake.facts, &held, *lag, now, &intake.rules);
     let entry = among.place.and_then(|place| variants.as_slice().get(place));
@@ -106,7 +110,7 @@ pub(super) async fn look_in_shared(visit: &Visit, found: &Found) -> Option<(Deci
     let judge = |entry: &Arc<Entry>| visit.ledgers_verdict(entry);
     visit.site.memory.put(&visit.intake.key, &entry, judge, now);
     let merged: Variants = found.variants.with(&entry, judge, now)?;
-    let (decision, mut found) = judged(visit, Arc::new(merged), Place::Memory);
+    let (decision, mut found) = judged(visit, Arc::new(merged), Place::Memory, now);
     if found
         .entry
         .as_ref()

@@ -138,7 +138,7 @@ fn serve<O: Origin>(
             return ResponseFuture::now(Refusal::ledger_too_old(visit).answer(visit));
         }
     }
-    let (decision, found) = look_up(visit);
+    let (decision, found) = look_up(visit, visit.now.timestamp());
     if let Some(response) = reuse(visit, &origin, &decision, &found) {
         return ResponseFuture::now(response);
     }

@@ -112,7 +112,7 @@ fn take_entry<B>(
     if !entry.head.vary().matches(&visit.intake.facts) {
         return Taken::OtherVariant(entry.head.vary().names().cloned().collect());
     }
-    let (age, said) = match judge_one(visit, entry) {
+    let (age, said) = match judge_one(visit, entry, visit.clock().timestamp()) {
         Decision::Reuse { age, remaining } => (age, said.unwrap_or_else(|| visit.hit(remaining))),
         Decision::ReuseStale {
             age,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use ::http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
+use ::http::header::{CONTENT_LENGTH, HOST, HeaderName, TRANSFER_ENCODING, UPGRADE};
 use ::http::uri::PathAndQuery;
 use ::http::{Extensions, HeaderValue, Method, Request, Uri, Version, request};
 use terrace_shared::http::StoredResponse;
@@ -30,7 +30,7 @@ pub(super) struct Visit {
     uri: Uri,
     version: Version,
     extensions: Extensions,
-    /// When the request came.
+    /// When the request came, or was caught up.
     pub(super) now: TimestampMillis,
     /// How old the view of the ledger is, against the route's bound.
     pub(super) lag: Lag,
@@ -116,7 +116,7 @@ impl Visit {
         now: TimestampMillis,
     ) -> Self {
         // One look-up, for a request that presents none.
-        let presented = intake.fields.contains_key(AFTER_FIELD);
+        let presented = intake.fields.contains_key(&AFTER);
         let presented = presented.then(|| site.engine().presented(&intake.fields));
         let presented = presented.unwrap_or_default();
         let (lag, epoch) = standing(site, &intake);
@@ -151,6 +151,7 @@ impl Visit {
         let (lag, epoch) = standing(&self.site, &self.intake);
         if let Some(visit) = Arc::get_mut(&mut self) {
             (visit.lag, visit.epoch) = (lag, epoch);
+            visit.now = visit.clock();
         }
         self
     }
@@ -318,6 +319,8 @@ impl Visit {
     }
 }
 
+static AFTER: HeaderName = HeaderName::from_static(AFTER_FIELD);
+
 /// How old the view of the ledger is, against the route's bound; and where it stands, if answers say so.
 fn standing(site: &Site, intake: &Intake) -> (Lag, Option<Epoch>) {
     let view = site.engine().view();
@@ -330,13 +333,12 @@ fn standing(site: &Site, intake: &Intake) -> (Lag, Option<Epoch>) {
 fn target_of(head: &request::Parts, config: &Config) -> Result<Target, TargetError> {
     let uri = asked_for(head);
     let scheme = head.uri.scheme().unwrap_or(&config.scheme);
-    let host = match (head.uri.authority(), head.headers.get(HOST)) {
-        (Some(authority), _) => authority.as_str(),
-        (None, Some(_)) if head.headers.get_all(HOST).iter().nth(1).is_some() => {
-            return Err(TargetError::Malformed);
-        }
-        (None, Some(host)) => host.to_str().map_err(|_| TargetError::Malformed)?,
-        (None, None) => &config.host,
+    let mut lines = head.headers.get_all(HOST).iter();
+    let host = match (head.uri.authority(), lines.next(), lines.next()) {
+        (Some(authority), ..) => authority.as_str(),
+        (None, Some(_), Some(_)) => return Err(TargetError::Malformed),
+        (None, Some(host), None) => host.to_str().map_err(|_| TargetError::Malformed)?,
+        (None, None, _) => &config.host,
     };
     let root = PathAndQuery::from_static("/");
     Target::of(scheme, host, uri.path_and_query().unwrap_or(&root))

@@ -6,10 +6,12 @@ use ::http::header::{
 };
 use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
 
+use super::fields::only_line;
 use super::range::{self, ByteRange};
 use super::{
     Extent, RequestFacts, Rules, StoredResponse, conditional, pass_fields, response_fields,
 };
+use crate::decimal::Decimal;
 use crate::time::DeltaSeconds;
 
 /// What to send to the client for a stored response.
@@ -124,7 +126,11 @@ fn whole(
 ) -> Answer {
     let status = stored.status();
     if let (Some(length), false) = (length, status == StatusCode::NO_CONTENT) {
-        fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        let length = Decimal::of(length);
+        // Most origins have said the same.
+        if only_line(&fields, &CONTENT_LENGTH) != Some(length.as_bytes()) {
+            fields.insert(CONTENT_LENGTH, length.to_value());
+        }
     }
     let body = if request.method() == Method::HEAD {
         AnswerBody::None // (RFC 9110 §9.3.2)

@@ -12,6 +12,7 @@ use super::{
     BrowserRule, CompletionRequest, Exposure, Rules, StoredResponse, Targets, ValidationRequest,
     date,
 };
+use crate::decimal::Decimal;
 use crate::purge::wire::EPOCH_FIELD;
 use crate::time::{DeltaSeconds, Timestamp};
 
@@ -55,7 +56,7 @@ pub fn request_fields(fields: &HeaderMap, forward_as: ForwardAs<'_>) -> HeaderMa
 /// The fields of a stored response, as they go to the client at `age` (RFC 9111 §4, §5.1).
 pub fn response_fields(stored: &StoredResponse, age: DeltaSeconds, rules: &Rules) -> HeaderMap {
     let mut out = with_room(&stored.fields);
-    out.insert(AGE, HeaderValue::from(age.as_seconds())); // (RFC 9111 §4)
+    out.insert(AGE, Decimal::of(age.as_seconds()).to_value()); // (RFC 9111 §4)
     for_client(&mut out, rules);
     out
 }
@@ -151,10 +152,9 @@ fn ensure_date(fields: &mut HeaderMap, received_at: Timestamp) {
 }
 
 fn for_client(fields: &mut HeaderMap, rules: &Rules) {
-    // Few responses have any of them, and a look at what there is costs less than looking each of them up.
-    let has_any = |name| for_caches(rules).any(|other| other == name);
-    if fields.keys().any(has_any) {
-        for name in for_caches(rules) {
+    let there = fields.keys().fold(0, |there, name| there | trace(name));
+    for name in for_caches(rules) {
+        if there & trace(name) != 0 {
             fields.remove(name);
         }
     }
@@ -165,6 +165,13 @@ fn for_client(fields: &mut HeaderMap, rules: &Rules) {
             fields.insert(CACHE_CONTROL, value.clone());
         }
     }
+}
+
+/// One bit for a name, which few others share: most names that are not there are known by it without a look-up.
+fn trace(name: &HeaderName) -> u64 {
+    let text = name.as_str().as_bytes();
+    let last = text.last().copied().unwrap_or_default();
+    1 << ((text.len() + usize::from(last)) % 64)
 }
 
 /// The fields that are for caches, and that clients do not get.

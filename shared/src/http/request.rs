@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug)]
 pub struct RequestFacts {
     pub(super) method: Method,
-    pub(super) uri: Uri,
+    pub(super) uri: Arc<Uri>,
     pub(super) directives: RequestDirectives,
     pub(super) if_match: Option<TagCondition>,
     pub(super) if_none_match: Option<TagCondition>,
@@ -42,39 +42,37 @@ impl RequestFacts {
         now: Timestamp,
         rules: &Rules,
     ) -> Self {
-        Self::of(method, uri, &Arc::new(fields.clone()), now, rules)
+        let (uri, fields) = (Arc::new(uri.clone()), Arc::new(fields.clone()));
+        Self::of(method, &uri, &fields, now, rules)
     }
 
-    /// [`Self::parse`] for fields that are kept anyway: they are shared.
+    /// [`Self::parse`] for a target and fields that are kept anyway: they are shared.
     pub fn of(
         method: &Method,
-        uri: &Uri,
+        uri: &Arc<Uri>,
         fields: &Arc<HeaderMap>,
         now: Timestamp,
         rules: &Rules,
     ) -> Self {
-        let condition = |name: &HeaderName| {
-            fields
-                .contains_key(name)
-                .then(|| TagCondition::parse(lines(fields, name)))
-                .flatten()
-        };
+        let has_match = fields.contains_key(IF_MATCH);
+        let has_none_match = fields.contains_key(IF_NONE_MATCH);
+        let has_unmodified_since = fields.contains_key(IF_UNMODIFIED_SINCE);
+        let condition = |name: &HeaderName| TagCondition::parse(lines(fields, name));
         let moment =
             |name: &HeaderName| only_line(fields, name).and_then(|text| date::parse(text, now));
         let is_get = method == Method::GET;
         Self {
             method: method.clone(),
-            uri: uri.clone(),
+            uri: Arc::clone(uri),
             directives: RequestDirectives::parse(fields, rules),
-            if_match: condition(&IF_MATCH),
-            if_none_match: condition(&IF_NONE_MATCH),
+            if_match: has_match.then(|| condition(&IF_MATCH)).flatten(),
+            if_none_match: has_none_match.then(|| condition(&IF_NONE_MATCH)).flatten(),
             // Ignored beside `If-None-Match`, even a malformed one (RFC 9110 §13.1.3).
-            if_modified_since: moment(&IF_MODIFIED_SINCE)
-                .filter(|_| !fields.contains_key(IF_NONE_MATCH)),
-            if_unmodified_since: moment(&IF_UNMODIFIED_SINCE)
-                .filter(|_| !fields.contains_key(IF_MATCH)),
-            for_the_origin: fields.contains_key(IF_MATCH)
-                || fields.contains_key(IF_UNMODIFIED_SINCE),
+            if_modified_since: moment(&IF_MODIFIED_SINCE).filter(|_| !has_none_match),
+            if_unmodified_since: (has_unmodified_since && !has_match)
+                .then(|| moment(&IF_UNMODIFIED_SINCE))
+                .flatten(),
+            for_the_origin: has_match || has_unmodified_since,
             // Defined for GET alone (RFC 9110 §14.2).
             range: only_line(fields, &RANGE)
                 .filter(|_| is_get)
@@ -106,7 +104,7 @@ impl RequestFacts {
     }
 
     /// Its target.
-    pub const fn uri(&self) -> &Uri {
+    pub fn uri(&self) -> &Uri {
         &self.uri
     }
 

@@ -14,7 +14,7 @@ mod target;
 
 use std::sync::Arc;
 
-use ::http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, UPGRADE};
+use ::http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, COOKIE, UPGRADE};
 use ::http::{HeaderMap, HeaderValue, Method};
 
 use crate::http::{NoVarySearch, RequestFacts, StoredResponse, weighted};
@@ -30,7 +30,7 @@ pub use forward::origin_fields;
 pub use judge::{judge, judge_among};
 pub use rules::{ROUTE_KEYS, RouteRules, Routes, browser_cache_control, route_keys};
 pub use search::{Learned, SearchRules};
-pub use target::{Target, TargetError};
+pub use target::{Target, TargetError, is_plain_host};
 
 /// A request as the cache sees it.
 #[derive(Clone, Debug)]
@@ -73,8 +73,12 @@ impl Intake {
     ) -> Self {
         let rules = Arc::clone(routes.find(target.path()));
         let route = rules.route();
-        take_after_cookie(&mut fields);
-        let (cookies, keyed) = apply_cookies(&route.cookies, &mut fields);
+        let (cookies, keyed) = if fields.contains_key(COOKIE) {
+            take_after_cookie(&mut fields);
+            apply_cookies(&route.cookies, &mut fields)
+        } else {
+            (Cookies::Cacheable, None)
+        };
         let handling = handling(method, route, &fields, cookies);
         let path_and_query = normalised(&target, route);
         let cookies_in_key: Box<[u8]> = keyed.unwrap_or_default().into();

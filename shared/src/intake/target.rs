@@ -1,11 +1,13 @@
 //! What a request asks for: host, path and query, taken from its URL as it came.
 
+use std::sync::Arc;
+
 use ::http::Uri;
 use ::http::uri::{Authority, Parts, PathAndQuery, Scheme};
 
 /// The target of a request, without anything that two readers could understand differently.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Target(Uri);
+pub struct Target(Arc<Uri>);
 
 /// Why a target is refused: a cache and an origin could take it for different things.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -53,7 +55,7 @@ impl Target {
         }
         uri.push_str(path_and_query);
         let uri = Uri::try_from(uri).map_err(|_| TargetError::Malformed)?;
-        Ok(Self(uri))
+        Ok(Self(Arc::new(uri)))
     }
 
     /// What [`Self::parse`] makes of the URL of these parts, which a request's head has come apart into already.
@@ -67,7 +69,8 @@ impl Target {
         host: &str,
         path_and_query: &PathAndQuery,
     ) -> Result<Self, TargetError> {
-        if host.contains(['/', '?', '#', '\\']) {
+        let plain = is_plain_host(host.as_bytes());
+        if !plain && host.contains(['/', '?', '#', '\\']) {
             return Err(TargetError::Malformed);
         }
         let usual = path_and_query.as_str().starts_with('/')
@@ -81,9 +84,15 @@ impl Target {
         let Some(own_port) = own_port else {
             return Self::parse(&format!("{scheme}://{host}{}", path_and_query.as_str()));
         };
-        let host = host_of(host, own_port).ok_or(TargetError::Malformed)?;
+        let host = if plain {
+            let name = host.strip_suffix(own_port);
+            let name = name.and_then(|name| name.strip_suffix(':'));
+            name.unwrap_or(host)
+        } else {
+            host_of(host, own_port).ok_or(TargetError::Malformed)?
+        };
         check(path_and_query.path())?;
-        let authority = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        let authority = if !plain && host.bytes().any(|byte| byte.is_ascii_uppercase()) {
             Authority::try_from(host.to_ascii_lowercase())
         } else {
             Authority::try_from(host)
@@ -93,11 +102,11 @@ impl Target {
         parts.authority = Some(authority.map_err(|_| TargetError::Malformed)?);
         parts.path_and_query = Some(path_and_query.clone());
         let uri = Uri::from_parts(parts).map_err(|_| TargetError::Malformed)?;
-        Ok(Self(uri))
+        Ok(Self(Arc::new(uri)))
     }
 
     /// The whole URL, without fragment.
-    pub const fn uri(&self) -> &Uri {
+    pub const fn uri(&self) -> &Arc<Uri> {
         &self.0
     }
 
@@ -132,6 +141,19 @@ const HTTPS_PORT: &str = "443";
 
 /// Longer ones, in bytes, go the long way in [`Target::of`], which knows how long a URL may be.
 const LONGEST_USUAL: usize = 32_768;
+
+/// Whether `host` is a name or an IPv4 address in lower case, perhaps with a port: it needs no closer look.
+pub fn is_plain_host(host: &[u8]) -> bool {
+    let is_plain = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-');
+    let end = host.iter().position(|byte| !is_plain(byte));
+    let (name, port) = host.split_at(end.unwrap_or(host.len()));
+    let is_port = match port {
+        [] => true,
+        [b':', digits @ ..] => !digits.is_empty() && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    is_port && !name.is_empty()
+}
 
 /// The host of an authority, with its port unless that is empty or the scheme's own.
 ///
@@ -277,6 +299,10 @@ mod tests {
             ("ftp", "a.example", "/"),
             ("http", "[::1]:80", "/"),
             ("http", "a:80:80", "/"),
+            ("http", "a:180", "/"),
+            ("http", "a.:80", "/"),
+            ("http", "80", "/"),
+            ("http", "a:", "/"),
             ("http", "u@a", "/"),
             ("http", "u@a", "/.."),
             ("http", "a b", "/.."),

@@ -6,7 +6,7 @@ use http::header::{COOKIE, FORWARDED, HOST, HeaderName, TE, VIA};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Uri, Version};
 use terrace_shared::http::remove_hop_by_hop;
-use terrace_shared::intake::{Target, TargetError, origin_fields};
+use terrace_shared::intake::{Target, TargetError, is_plain_host, origin_fields};
 
 /// What `Via` says of messages that came here in HTTP/1.1.
 pub(crate) const VIA_HERE: HeaderValue = HeaderValue::from_static("1.1 terrace");
@@ -51,7 +51,7 @@ impl Signature {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Passage<'a> {
     /// Of whom it came.
-    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) peer: SocketAddr,
     /// In which version.
     pub(crate) version: Version,
     /// What it asks for, as an absolute URI.
@@ -74,11 +74,9 @@ pub(crate) fn to_upstream(
         let target = Target::parse(&passage.uri.to_string())?;
         fields = origin_fields(fields, &target);
     }
-    if let Some(peer) = passage.peer {
-        let address = peer.ip().to_canonical();
-        join(&mut fields, X_FORWARDED_FOR, &address.to_string());
-        join(&mut fields, FORWARDED, &forwarded(address, passage.uri));
-    }
+    let address = passage.peer.ip().to_canonical();
+    join(&mut fields, X_FORWARDED_FOR, &address.to_string());
+    join(&mut fields, FORWARDED, &forwarded(address, passage.uri));
     if takes_trailers {
         fields.insert(TE, HeaderValue::from_static("trailers")); // (RFC 9110 §10.1.4)
         fields.insert(
@@ -114,6 +112,16 @@ pub(crate) fn host_of(
     fields: &HeaderMap,
     version: Version,
 ) -> Result<HeaderValue, HostError> {
+    let host = named_host(uri, fields, version)?;
+    HeaderValue::from_bytes(host).map_err(|_| HostError::Malformed)
+}
+
+/// [`host_of`], where it stands.
+pub(crate) fn named_host<'a>(
+    uri: &'a Uri,
+    fields: &'a HeaderMap,
+    version: Version,
+) -> Result<&'a [u8], HostError> {
     let mut lines = fields.get_all(HOST).iter();
     let (line, more) = (lines.next(), lines.next());
     if more.is_some() {
@@ -129,13 +137,11 @@ pub(crate) fn host_of(
         {
             return Err(HostError::Malformed);
         }
-        (Some(authority), _) => HeaderValue::from_str(authority.as_str()).ok(),
-        (None, Some(line)) => Some(line.clone()),
+        (Some(authority), _) => authority.as_str().as_bytes(),
+        (None, Some(line)) => line.as_bytes(),
         (None, None) => return Err(HostError::Missing),
     };
-    named
-        .filter(|host| is_host(host.as_bytes()))
-        .ok_or(HostError::Malformed)
+    is_host(named).then_some(named).ok_or(HostError::Malformed)
 }
 
 /// Joins the lines of `Cookie` that HTTP/2 has cut (RFC 9113 §8.2.3).
@@ -154,9 +160,10 @@ pub(crate) fn join_cookies(fields: &mut HeaderMap) {
 }
 
 fn is_host(host: &[u8]) -> bool {
-    !host.is_empty()
-        && !host.contains(&b'@')
-        && Authority::try_from(host).is_ok_and(|authority| !authority.host().is_empty())
+    is_plain_host(host)
+        || !host.is_empty()
+            && !host.contains(&b'@')
+            && Authority::try_from(host).is_ok_and(|authority| !authority.host().is_empty())
 }
 
 fn takes_trailers(fields: &HeaderMap) -> bool {
@@ -217,6 +224,10 @@ mod tests {
         let malformed = Err(HostError::Malformed);
         for (uri, lines, version, host) in [
             ("/x", &[("host", "a")][..], Version::HTTP_11, Ok("a")),
+            ("/x", &[("host", "a.b:80")], Version::HTTP_11, Ok("a.b:80")),
+            ("/x", &[("host", "A:80")], Version::HTTP_11, Ok("A:80")),
+            ("/x", &[("host", ":80")], Version::HTTP_11, malformed),
+            ("/x", &[("host", "a:80:80")], Version::HTTP_11, malformed),
             (
                 "/x",
                 &[("host", "[::1]:80")],
@@ -270,7 +281,7 @@ mod tests {
         let uri = Uri::from_static("http://a:1/x");
         let peer = "[2001:db8::1]:5".parse().unwrap();
         let passage = Passage {
-            peer: Some(peer),
+            peer,
             version: Version::HTTP_11,
             uri: &uri,
             signature: &Signature::random(),

@@ -10,7 +10,8 @@ use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
-use terrace_origin::http::{CacheService, ResponseFuture};
+use terrace_origin::http::{CacheLayer, ResponseFuture};
+use tower_layer::Layer as _;
 use tower_service::Service as _;
 
 use super::body::{Accounted, AnswerBody, ExchangeGuard, RequestBody, UpstreamBody};
@@ -27,9 +28,9 @@ use super::upstream::{Ask, Upstream, Visitor};
 /// What all connections share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// The cache, with the upstream behind it.
-    pub(crate) cached: CacheService<Upstream>,
-    /// The upstream, past the cache.
+    /// The cache in front of the upstream.
+    pub(crate) layer: CacheLayer,
+    /// The upstream itself.
     pub(crate) upstream: Upstream,
     /// How much a client may send.
     pub(crate) limits: Limits,
@@ -79,7 +80,10 @@ impl Front {
 
     fn step(&self, request: Request<Incoming>) -> Step {
         match self.look_at(&request) {
-            Ok(()) => self.go_on(self.read(request)),
+            Ok(()) => {
+                let (request, visitor) = self.read(request);
+                self.go_on(request, visitor)
+            }
             Err(refused) => Step::Ready {
                 answer: Some(refused.answer()),
             },
@@ -103,7 +107,7 @@ impl Front {
         if length.is_some_and(|length| length > self.shared.limits.body_bytes) {
             return Err(Refused::BodyTooLarge);
         }
-        match fields::host_of(request.uri(), fields, request.version()) {
+        match fields::named_host(request.uri(), fields, request.version()) {
             Ok(_) => Ok(()),
             // Only HTTP/1.1 asks for it (RFC 9112 §3.2).
             Err(HostError::Missing) if request.version() == Version::HTTP_10 => Ok(()),
@@ -111,8 +115,8 @@ impl Front {
         }
     }
 
-    /// The request as it goes on: with whom it is of, and its body within the limit.
-    fn read(&self, mut request: Request<Incoming>) -> Request<RequestBody> {
+    /// The request as it goes on, its body within the limit, and of whom it is.
+    fn read(&self, mut request: Request<Incoming>) -> (Request<RequestBody>, Visitor) {
         let version = request.version();
         if version == Version::HTTP_2 {
             fields::join_cookies(request.headers_mut());
@@ -125,28 +129,33 @@ impl Front {
             let exchange = self.client.interim.begin();
             InterimSender::new(Arc::clone(&self.client), exchange)
         });
-        request.extensions_mut().insert(Visitor {
+        let visitor = Visitor {
             peer: self.client.peer,
             interim,
-        });
+        };
         let limit = self.shared.limits.body_bytes;
-        request.map(|body| RequestBody::of_client(body, limit))
+        let request = request.map(|body| RequestBody::of_client(body, limit));
+        (request, visitor)
     }
 
-    fn go_on(&self, request: Request<RequestBody>) -> Step {
-        let shared = Arc::clone(&self.shared);
+    fn go_on(&self, request: Request<RequestBody>, visitor: Visitor) -> Step {
+        let shared = &self.shared;
         if let Some(own) = shared.own.own(&request) {
+            let shared = Arc::clone(shared);
             return Step::aside(async move { shared.own.answer(own, request).await });
         }
         if let Some(protocol) = upgrade::wanted(request.headers(), request.version()) {
             let (upstream, alive) = (shared.upstream.clone(), self.alive.clone());
-            return Step::aside(upgrade::tunnel(upstream, request, protocol, alive));
+            return Step::aside(upgrade::tunnel(upstream, request, visitor, protocol, alive));
         }
         if request.uri().path() == "*" {
-            return Step::aside(past_the_cache(shared.upstream.clone(), request));
+            return Step::aside(past_the_cache(shared.upstream.clone(), request, visitor));
         }
         Step::Asking {
-            asking: shared.cached.clone().call(request),
+            asking: shared
+                .layer
+                .layer(shared.upstream.of(visitor))
+                .call(request),
         }
     }
 }
@@ -160,8 +169,12 @@ impl Step {
 }
 
 /// `OPTIONS *` asks for no resource, so that nothing of it can be stored (RFC 9110 §9.3.7).
-async fn past_the_cache(upstream: Upstream, request: Request<RequestBody>) -> Answer {
-    match upstream.ask(request, Ask::Answer).await {
+async fn past_the_cache(
+    upstream: Upstream,
+    request: Request<RequestBody>,
+    visitor: Visitor,
+) -> Answer {
+    match upstream.ask(request, visitor, Ask::Answer).await {
         Ok(response) => response.map(|body| AnswerBody::Upstream { body }),
         Err(error) => error.answer(),
     }

@@ -29,7 +29,6 @@ use std::time::Duration;
 
 use clap::Args;
 use http::{HeaderValue, Uri};
-use tower_layer::Layer as _;
 
 use crate::Failure;
 use front::Shared;
@@ -173,7 +172,7 @@ impl Shield {
         };
         let layer = self.cache.layer(cache.clone(), &patience);
         let shared = Arc::new(Shared {
-            cached: layer.layer(upstream.clone()),
+            layer,
             upstream,
             limits,
             own,

@@ -8,7 +8,7 @@ use tokio::io::copy_bidirectional;
 
 use super::body::{AnswerBody, RequestBody};
 use super::server::Alive;
-use super::upstream::{Ask, Upstream};
+use super::upstream::{Ask, Upstream, Visitor};
 
 /// The protocol that a request wants to go over to, if it may.
 ///
@@ -30,11 +30,12 @@ pub(crate) fn wanted(fields: &HeaderMap, version: Version) -> Option<HeaderValue
 pub(crate) async fn tunnel(
     upstream: Upstream,
     mut request: Request<RequestBody>,
+    visitor: Visitor,
     protocol: HeaderValue,
     alive: Alive,
 ) -> Response<AnswerBody> {
     let client: OnUpgrade = hyper::upgrade::on(&mut request);
-    let mut response = match upstream.ask(request, Ask::Upgrade(protocol)).await {
+    let mut response = match upstream.ask(request, visitor, Ask::Upgrade(protocol)).await {
         Ok(response) => response,
         Err(error) => return error.answer(),
     };

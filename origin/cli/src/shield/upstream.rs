@@ -46,9 +46,16 @@ pub(crate) enum UpstreamAddressError {
     HasPath,
 }
 
-/// The upstream, as a service.
+/// The upstream.
 #[derive(Clone, Debug)]
 pub(crate) struct Upstream(Arc<Inner>);
+
+/// The upstream, as the service of one visitor.
+#[derive(Clone, Debug)]
+pub(crate) struct UpstreamFor {
+    upstream: Upstream,
+    visitor: Visitor,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -61,7 +68,7 @@ struct Inner {
     pool: Arc<Pool>,
 }
 
-/// Of whom a request came: an extension of it.
+/// Of whom a request came.
 #[derive(Clone, Debug)]
 pub(crate) struct Visitor {
     /// Where they are.
@@ -133,26 +140,33 @@ impl Upstream {
         &self.0.signature
     }
 
-    /// Asks for what `request` wants; its URI is absolute, or has only a path.
+    /// What `visitor` asks.
+    pub(crate) fn of(&self, visitor: Visitor) -> UpstreamFor {
+        UpstreamFor {
+            upstream: self.clone(),
+            visitor,
+        }
+    }
+
+    /// Asks for what `request` of `visitor` wants; its URI is absolute, or has only a path.
     pub(crate) async fn ask(
         &self,
         request: Request<RequestBody>,
+        visitor: Visitor,
         ask: Ask,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let (parts, mut body) = request.into_parts();
-        let visitor = parts.extensions.get::<Visitor>().cloned();
         let fate = body.fate();
         let gate = (!body.is_none() && expects_continue(&parts.headers))
             .then(|| Arc::new(Gate::default()));
         if let Some(gate) = &gate {
             body.behind(Arc::clone(gate));
         }
-        let head = self.0.head(parts, visitor.as_ref(), &ask)?;
-        let interim = visitor.and_then(|visitor| visitor.interim);
+        let head = self.0.head(parts, &visitor, &ask)?;
         let exchange = Exchange {
             pool: &self.0.pool,
             patience: &self.0.patience,
-            interim,
+            interim: visitor.interim,
             fate,
             gate,
         };
@@ -165,7 +179,7 @@ impl Upstream {
     }
 }
 
-impl Service<Request<RequestBody>> for Upstream {
+impl Service<Request<RequestBody>> for UpstreamFor {
     type Response = Response<UpstreamBody>;
     type Error = UpstreamError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, UpstreamError>> + Send>>;
@@ -175,8 +189,8 @@ impl Service<Request<RequestBody>> for Upstream {
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        let upstream = self.clone();
-        Box::pin(async move { upstream.ask(request, Ask::Answer).await })
+        let Self { upstream, visitor } = self.clone();
+        Box::pin(async move { upstream.ask(request, visitor, Ask::Answer).await })
     }
 }
 
@@ -190,7 +204,7 @@ impl Inner {
     fn head(
         &self,
         parts: http::request::Parts,
-        visitor: Option<&Visitor>,
+        visitor: &Visitor,
         ask: &Ask,
     ) -> Result<Head, UpstreamError> {
         // What came in HTTP/2 may have got its field here, in another spelling.
@@ -200,7 +214,7 @@ impl Inner {
             (Some(_) | None, _) => parts.uri,
         };
         let passage = Passage {
-            peer: visitor.map(|visitor| visitor.peer),
+            peer: visitor.peer,
             version: parts.version,
             uri: &uri,
             signature: &self.signature,

@@ -55,6 +55,25 @@ fn a_reuse_has_its_age_and_nothing_meant_for_caches() {
 }
 
 #[test]
+fn each_field_for_caches_is_taken_out_alone_and_beside_one_with_the_same_trace() {
+    let rules = Rules::default();
+    let (xkey, vary) = (HeaderName::from_static("xkey"), ::http::header::VARY);
+    assert_eq!(trace(&xkey), trace(&vary));
+    for name in for_caches(&rules) {
+        let mut fields = HeaderMap::new();
+        fields.append(name, HeaderValue::from_static("a"));
+        fields.append(name, HeaderValue::from_static("b"));
+        for_client(&mut fields, &rules);
+        assert!(fields.is_empty(), "{name}");
+        fields.append(&vary, HeaderValue::from_static("a"));
+        fields.append(name, HeaderValue::from_static("b"));
+        for_client(&mut fields, &rules);
+        assert_eq!(names(&fields), ["vary"], "{name}");
+    }
+    assert_eq!(for_caches(&rules).count(), 8);
+}
+
+#[test]
 fn browsers_get_what_the_policy_says() {
     let stored = stored(&[
         "cache-control: max-age=60",
