@@ -55,7 +55,7 @@ pub fn request_fields(fields: &HeaderMap, forward_as: ForwardAs<'_>) -> HeaderMa
 
 /// The fields of a stored response, as they go to the client at `age` (RFC 9111 §4, §5.1).
 pub fn response_fields(stored: &StoredResponse, age: DeltaSeconds, rules: &Rules) -> HeaderMap {
-    let mut out = with_room(&stored.fields);
+    let mut out = stored.fields.clone();
     out.insert(AGE, Decimal::of(age.as_seconds()).to_value()); // (RFC 9111 §4)
     for_client(&mut out, rules);
     out
@@ -84,18 +84,6 @@ pub(super) fn storable_fields(
     ensure_date(&mut out, received_at);
     in_memory_of_its_own(&out)
 }
-
-/// The same fields, with room for those that every answer is given.
-fn with_room(fields: &HeaderMap) -> HeaderMap {
-    let mut out = HeaderMap::with_capacity(fields.len() + GIVEN);
-    for (name, value) in fields {
-        out.append(name.clone(), value.clone());
-    }
-    out
-}
-
-/// `Age`, `Content-Length`, `Cache-Status`, and the epoch.
-const GIVEN: usize = 4;
 
 /// The same fields, copied: as they came, values may be views of all that was read from a connection at once,
 /// which would be kept with them.
@@ -128,6 +116,28 @@ pub(super) fn merged_fields(stored: &HeaderMap, newer: &HeaderMap) -> HeaderMap 
     out
 }
 
+/// What the names of fields leave behind: by it, most of those that are not there are known without a look-up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Traces(u64);
+
+impl Traces {
+    pub(super) fn of(fields: &HeaderMap) -> Self {
+        Self(fields.keys().fold(0, |all, name| all | Self::bit(name)))
+    }
+
+    /// Whether a field of this name may be there; if not, it is not.
+    pub(super) fn may_have(self, name: &HeaderName) -> bool {
+        self.0 & Self::bit(name) != 0
+    }
+
+    /// One of 64, which few of the usual names share.
+    fn bit(name: &HeaderName) -> u64 {
+        let text = name.as_str().as_bytes();
+        let last = text.last().copied().unwrap_or_default();
+        1 << ((9 * text.len() + usize::from(last)) % 64)
+    }
+}
+
 /// The lines of one field, in order.
 pub(super) fn lines<'a>(
     fields: &'a HeaderMap,
@@ -152,9 +162,9 @@ fn ensure_date(fields: &mut HeaderMap, received_at: Timestamp) {
 }
 
 fn for_client(fields: &mut HeaderMap, rules: &Rules) {
-    let there = fields.keys().fold(0, |there, name| there | trace(name));
+    let traces = Traces::of(fields);
     for name in for_caches(rules) {
-        if there & trace(name) != 0 {
+        if traces.may_have(name) {
             fields.remove(name);
         }
     }
@@ -165,13 +175,6 @@ fn for_client(fields: &mut HeaderMap, rules: &Rules) {
             fields.insert(CACHE_CONTROL, value.clone());
         }
     }
-}
-
-/// One bit for a name, which few others share: most names that are not there are known by it without a look-up.
-fn trace(name: &HeaderName) -> u64 {
-    let text = name.as_str().as_bytes();
-    let last = text.last().copied().unwrap_or_default();
-    1 << ((text.len() + usize::from(last)) % 64)
 }
 
 /// The fields that are for caches, and that clients do not get.

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use ::http::header::{
-    AUTHORIZATION, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-    IF_UNMODIFIED_SINCE, RANGE,
+    AUTHORIZATION, CACHE_CONTROL, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE, PRAGMA, RANGE,
 };
 use ::http::{HeaderMap, HeaderValue, Method, Uri};
 
 use super::cache_control::RequestDirectives;
-use super::fields::{lines, only_line};
+use super::fields::{Traces, lines, only_line};
 use super::range::{IfRange, RangeSpec};
 use super::{Rules, TagCondition, date};
 use crate::time::Timestamp;
@@ -54,33 +54,35 @@ impl RequestFacts {
         now: Timestamp,
         rules: &Rules,
     ) -> Self {
-        let has_match = fields.contains_key(IF_MATCH);
-        let has_none_match = fields.contains_key(IF_NONE_MATCH);
-        let has_unmodified_since = fields.contains_key(IF_UNMODIFIED_SINCE);
-        let condition = |name: &HeaderName| TagCondition::parse(lines(fields, name));
-        let moment =
-            |name: &HeaderName| only_line(fields, name).and_then(|text| date::parse(text, now));
+        let traces = Traces::of(fields);
+        let has = |name: &HeaderName| traces.may_have(name) && fields.contains_key(name);
+        let condition = |name: &HeaderName| {
+            has(name)
+                .then(|| TagCondition::parse(lines(fields, name)))
+                .flatten()
+        };
+        let line = |name: &HeaderName| {
+            let line = traces.may_have(name).then(|| only_line(fields, name));
+            line.flatten()
+        };
+        let moment = |name: &HeaderName| line(name).and_then(|text| date::parse(text, now));
+        let says_how = has(&CACHE_CONTROL) || has(&PRAGMA);
+        let directives = says_how.then(|| RequestDirectives::parse(fields, rules));
         let is_get = method == Method::GET;
         Self {
             method: method.clone(),
             uri: Arc::clone(uri),
-            directives: RequestDirectives::parse(fields, rules),
-            if_match: has_match.then(|| condition(&IF_MATCH)).flatten(),
-            if_none_match: has_none_match.then(|| condition(&IF_NONE_MATCH)).flatten(),
+            directives: directives.unwrap_or_default(),
+            if_match: condition(&IF_MATCH),
+            if_none_match: condition(&IF_NONE_MATCH),
             // Ignored beside `If-None-Match`, even a malformed one (RFC 9110 §13.1.3).
-            if_modified_since: moment(&IF_MODIFIED_SINCE).filter(|_| !has_none_match),
-            if_unmodified_since: (has_unmodified_since && !has_match)
-                .then(|| moment(&IF_UNMODIFIED_SINCE))
-                .flatten(),
-            for_the_origin: has_match || has_unmodified_since,
+            if_modified_since: moment(&IF_MODIFIED_SINCE).filter(|_| !has(&IF_NONE_MATCH)),
+            if_unmodified_since: moment(&IF_UNMODIFIED_SINCE).filter(|_| !has(&IF_MATCH)),
+            for_the_origin: has(&IF_MATCH) || has(&IF_UNMODIFIED_SINCE),
             // Defined for GET alone (RFC 9110 §14.2).
-            range: only_line(fields, &RANGE)
-                .filter(|_| is_get)
-                .and_then(RangeSpec::parse),
-            if_range: fields
-                .contains_key(IF_RANGE)
-                .then(|| IfRange::parse(only_line(fields, &IF_RANGE), now)),
-            authorization: fields.contains_key(AUTHORIZATION),
+            range: line(&RANGE).filter(|_| is_get).and_then(RangeSpec::parse),
+            if_range: has(&IF_RANGE).then(|| IfRange::parse(line(&IF_RANGE), now)),
+            authorization: has(&AUTHORIZATION),
             selecting: Arc::clone(fields),
         }
     }

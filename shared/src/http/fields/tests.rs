@@ -58,7 +58,7 @@ fn a_reuse_has_its_age_and_nothing_meant_for_caches() {
 fn each_field_for_caches_is_taken_out_alone_and_beside_one_with_the_same_trace() {
     let rules = Rules::default();
     let (xkey, vary) = (HeaderName::from_static("xkey"), ::http::header::VARY);
-    assert_eq!(trace(&xkey), trace(&vary));
+    assert_eq!(Traces::bit(&xkey), Traces::bit(&vary));
     for name in for_caches(&rules) {
         let mut fields = HeaderMap::new();
         fields.append(name, HeaderValue::from_static("a"));
