@@ -267,7 +267,9 @@ impl CacheStatus {
 
     /// The status that the next hop answered with (RFC 9211 §2.3).
     pub fn forward_status(self, status: StatusCode) -> Self {
-        self.with(&["; fwd-status=", status.as_str()])
+        // Its own text comes out of a table that a worker has no room for.
+        let digits = Decimal::of(status.as_u16().into());
+        self.with(&["; fwd-status=", digits.as_str()])
     }
 
     /// The freshness lifetime that is left (RFC 9211 §2.4).
