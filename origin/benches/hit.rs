@@ -45,6 +45,23 @@ fn hit(plans: &Namespace<String>, key: &KeyParts) -> Arc<String> {
     }
 }
 
+/// How long the slower of two threads takes that read so often at once, each in an order of its own.
+fn on_two_threads<R>(times: u64, read: impl Fn(usize) -> R + Sync) -> Duration {
+    let run = |first: u32, step: u32| {
+        let start = Instant::now();
+        let mut turn = first;
+        for _ in 0..times {
+            turn = (turn + step) % KEYS;
+            black_box(read(black_box(turn as usize)));
+        }
+        start.elapsed()
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| run(KEYS / 2, 283));
+        run(0, 211).max(other.join().expect("it does not panic"))
+    })
+}
+
 /// Memory: a typed hit with its key made and its verdict asked, beside moka's own `get` of an `Arc`.
 fn memory(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
@@ -88,20 +105,10 @@ fn memory(criterion: &mut Criterion) {
         bencher.iter(|| hit(&plans, black_box(&keys[next()])));
     });
     group.bench_function("terrace, typed, on each of 2 threads", |bencher| {
-        bencher.iter_custom(|times| {
-            let read = || {
-                let start = Instant::now();
-                for turn in 0..times {
-                    let key = &keys[usize::try_from(turn * 211 % u64::from(KEYS)).expect("small")];
-                    black_box(hit(&plans, black_box(key)));
-                }
-                start.elapsed()
-            };
-            std::thread::scope(|scope| {
-                let other = scope.spawn(read);
-                read().max(other.join().expect("it does not panic"))
-            })
-        });
+        bencher.iter_custom(|times| on_two_threads(times, |at| hit(&plans, &keys[at])));
+    });
+    group.bench_function("moka, its own lifetime, on each of 2 threads", |bencher| {
+        bencher.iter_custom(|times| on_two_threads(times, |at| with_lifetime.get(&names[at])));
     });
     group.bench_function("key from its parts", |bencher| {
         bencher.iter(|| plans.key(black_box(&keys[next()])));
@@ -113,6 +120,31 @@ fn memory(criterion: &mut Criterion) {
         bencher.iter(|| with_lifetime.get(black_box(&names[next()])));
     });
     group.finish();
+}
+
+/// How long so many reads take of which 64 are always under way, each of another key.
+fn in_flight<F>(
+    runtime: &Runtime,
+    times: u64,
+    read: impl Fn(u32) -> F + Clone + Send + 'static,
+) -> Duration
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    runtime.block_on(async {
+        let start = Instant::now();
+        let mut readers = JoinSet::new();
+        for id in 0..64 {
+            let read = read.clone();
+            readers.spawn(async move {
+                for _ in 0..times.div_ceil(64) {
+                    read(id).await;
+                }
+            });
+        }
+        readers.join_all().await;
+        start.elapsed()
+    })
 }
 
 /// Redis: a typed hit of 1 KiB without memory, beside redis-rs' own `GET`, alone and 64 at a time.
@@ -178,6 +210,30 @@ fn redis_tier(criterion: &mut Criterion) {
             });
         });
     }
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("terrace, 64 in flight", |bencher| {
+        bencher.iter_custom(|times| {
+            let plans = plans.clone();
+            in_flight(&runtime, times, move |id| {
+                let plans = plans.clone();
+                async move { drop(fill(&plans, &key!(id: id)).await) }
+            })
+        });
+    });
+    group.bench_function("redis-rs GET, 64 in flight", |bencher| {
+        bencher.iter_custom(|times| {
+            let connection = connection.clone();
+            in_flight(&runtime, times, move |id| {
+                let mut connection = connection.clone();
+                async move {
+                    let command = ::redis::cmd("GET").arg(format!("plan:v1:{id}")).to_owned();
+                    let bytes: Vec<u8> =
+                        command.query_async(&mut connection).await.expect("stored");
+                    drop(bytes);
+                }
+            })
+        });
+    });
     group.finish();
 }
 
