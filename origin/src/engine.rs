@@ -146,8 +146,8 @@ impl Engine {
         after: Option<&After>,
         read: impl FnOnce(&Arc<Entry>) -> Option<R>,
     ) -> Option<R> {
-        self.memory.find_hot(space, parts, |entry| {
-            let now = self.clock.latest_now();
+        let now = self.clock.latest_now();
+        self.memory.find_hot(space, parts, now, |entry| {
             match entry.condition(self.judge(entry, after), now) {
                 Condition::Fresh if !space.is_due_early(&entry.lifetime, now) => read(entry),
                 Condition::Fresh | Condition::Stale | Condition::Gone => None,

@@ -1,15 +1,17 @@
 //! What memory is asked for most, found by the parts of its key: without making the key, and without asking moka.
 //!
 //! A table with two places for each hash. What stands in it stands in moka too: what moka has replaced, dropped or
-//! pushed out is taken out here ([`HotTable::retire`]). Every so often nothing is found on purpose, so that moka goes on
-//! knowing what is asked for.
+//! pushed out is taken out here ([`HotTable::retire`]). Once in each tick of the clock an entry is not found on purpose:
+//! so moka hears of every hit of what is asked for seldom, and of enough of the others to keep them.
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use foldhash::fast::RandomState;
 use terrace_shared::key::KeyParts;
+use terrace_shared::time::TimestampMillis;
 
 use crate::entry::Entry;
 use crate::space::Space;
@@ -29,13 +31,12 @@ struct Hot {
     space: Arc<Space>,
     parts: KeyParts,
     entry: Arc<Entry>,
+    /// When moka last heard that it was asked for.
+    heard_at: AtomicU64,
 }
 
 impl HotTable {
     const PAIRS: usize = 2_048;
-
-    /// Of so many look-ups one finds nothing.
-    const SAMPLED: u8 = 32;
 
     /// Of so many entries that find no room one takes the place of another.
     const TAKEN_OVER: usize = 4;
@@ -48,17 +49,27 @@ impl HotTable {
         }
     }
 
-    /// What `read` makes of the entry with these parts, if it is here.
+    /// What `read` makes of the entry with these parts, if it is here, and moka has heard of it at `now`.
     pub(crate) fn find<R>(
         &self,
         space: &Arc<Space>,
         parts: &KeyParts,
+        now: TimestampMillis,
         read: impl FnOnce(&Arc<Entry>) -> Option<R>,
     ) -> Option<R> {
-        if fastrand::u8(..Self::SAMPLED) == 0 {
-            return None;
+        let hash = self.hash(parts);
+        for place in self.pair(hash)? {
+            let held = place.load();
+            let own = held.as_ref().filter(|hot| hot.is(hash, space, parts));
+            if let Some(hot) = own {
+                return if hot.is_heard_at(now) {
+                    read(&hot.entry)
+                } else {
+                    None
+                };
+            }
         }
-        self.look(space, parts, read)
+        None
     }
 
     /// Notes that moka had `entry` under the key that these parts make.
@@ -81,6 +92,7 @@ impl HotTable {
             space: space.clone(),
             parts: parts.clone(),
             entry: entry.clone(),
+            heard_at: AtomicU64::new(0),
         })));
         if entry.is_retired() {
             self.take_out(hash, entry);
@@ -92,23 +104,6 @@ impl HotTable {
         if let Some(hash) = entry.retire() {
             self.take_out(hash, entry);
         }
-    }
-
-    fn look<R>(
-        &self,
-        space: &Arc<Space>,
-        parts: &KeyParts,
-        read: impl FnOnce(&Arc<Entry>) -> Option<R>,
-    ) -> Option<R> {
-        let hash = self.hash(parts);
-        for place in self.pair(hash)? {
-            let held = place.load();
-            let own = held.as_ref().filter(|hot| hot.is(hash, space, parts));
-            if let Some(hot) = own {
-                return read(&hot.entry);
-            }
-        }
-        None
     }
 
     /// Its own place, or a free one, or one that is taken over.
@@ -161,6 +156,16 @@ impl HotTable {
 }
 
 impl Hot {
+    /// Whether moka has heard of it at `now`, or else is about to.
+    fn is_heard_at(&self, now: TimestampMillis) -> bool {
+        let now = now.as_unix_millis();
+        let heard = self.heard_at.load(Ordering::Relaxed) == now;
+        if !heard {
+            self.heard_at.store(now, Ordering::Relaxed);
+        }
+        heard
+    }
+
     fn is(&self, hash: u64, space: &Arc<Space>, parts: &KeyParts) -> bool {
         self.hash == hash && Arc::ptr_eq(&self.space, space) && self.parts == *parts
     }
@@ -198,8 +203,11 @@ pub(super) mod tests {
         KeyParts::new().with("id", id)
     }
 
+    const NOW: TimestampMillis = TimestampMillis::from_unix_millis(7);
+
     fn found(table: &HotTable, space: &Arc<Space>, parts: &KeyParts) -> Option<Arc<Entry>> {
-        table.look(space, parts, |entry| Some(entry.clone()))
+        let find = || table.find(space, parts, NOW, |entry| Some(entry.clone()));
+        find().or_else(find)
     }
 
     fn is(found: Option<Arc<Entry>>, entry: &Arc<Entry>) -> bool {
@@ -263,12 +271,14 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn moka_hears_of_some_of_what_is_asked_for() {
+    fn moka_hears_once_in_each_moment_of_what_is_asked_for() {
         let (table, space) = (HotTable::new(), space());
-        let entry = entry();
-        table.note(&space, &parts(1), &entry);
-        let find = || table.find(&space, &parts(1), |_| Some(()));
-        let missed = (0..32_000).filter(|_| find().is_none()).count();
-        assert!((500..2_000).contains(&missed), "{missed}");
+        table.note(&space, &parts(1), &entry());
+        for now in [7, 8, 20] {
+            let now = TimestampMillis::from_unix_millis(now);
+            let found =
+                [(); 4].map(|()| table.find(&space, &parts(1), now, |_| Some(())).is_some());
+            assert_eq!(found, [false, true, true, true]);
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use terrace_shared::key::KeyParts;
-use terrace_shared::time::ByteCount;
+use terrace_shared::time::{ByteCount, TimestampMillis};
 
 use super::hot::HotTable;
 use crate::entry::Entry;
@@ -39,14 +39,15 @@ impl MemoryTier {
     }
 
     /// What `read` makes of the entry whose key these parts make, if it is one of those asked for most: by far the
-    /// quickest way to an entry, which sometimes finds nothing where [`Self::get`] does.
+    /// quickest way to an entry, which once in each moment finds nothing where [`Self::get`] does.
     pub(crate) fn find_hot<R>(
         &self,
         space: &Arc<Space>,
         parts: &KeyParts,
+        now: TimestampMillis,
         read: impl FnOnce(&Arc<Entry>) -> Option<R>,
     ) -> Option<R> {
-        self.hot.find(space, parts, read)
+        self.hot.find(space, parts, now, read)
     }
 
     /// Notes that `entry`, found under the key that these parts make, was asked for.
@@ -78,14 +79,17 @@ mod tests {
     use super::*;
     use crate::tier::hot::tests::{entry, parts, space};
 
+    const NOW: TimestampMillis = TimestampMillis::from_unix_millis(7);
+
+    fn found(tier: &MemoryTier, space: &Arc<Space>, parts: &KeyParts) -> Option<Arc<Entry>> {
+        let find = || tier.find_hot(space, parts, NOW, |entry| Some(entry.clone()));
+        find().or_else(find)
+    }
+
     #[test]
     fn what_is_found_quickly_is_what_the_store_has() {
         let (tier, space, parts) = (MemoryTier::new(ByteCount::mebibytes(1)), space(), parts(1));
-        let found = || {
-            let mut looks =
-                (0..100).filter_map(|_| tier.find_hot(&space, &parts, |entry| Some(entry.clone())));
-            looks.next()
-        };
+        let found = || found(&tier, &space, &parts);
         let put = || {
             let entry = entry();
             tier.put("n:1".into(), entry.clone());
@@ -123,8 +127,7 @@ mod tests {
         for (id, _, entry) in gone {
             count += 1;
             assert!(entry.is_retired(), "{id}");
-            let found = tier.find_hot(&space, &parts(*id), |_| Some(()));
-            assert_eq!(found, None, "{id}");
+            assert!(found(&tier, &space, &parts(*id)).is_none(), "{id}");
         }
         assert!(count > 1_000, "{count}");
     }
