@@ -36,6 +36,7 @@ struct Hot {
 }
 
 impl HotTable {
+    /// It has room for twice as many entries.
     const PAIRS: usize = 2_048;
 
     /// Of so many entries that find no room one takes the place of another.
